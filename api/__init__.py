@@ -1,0 +1,4 @@
+"""The HTTP API: routes, schemas, errors.
+
+Imported by cli.
+"""

@@ -1,0 +1,1 @@
+"""One file a resource: thin endpoints that call services."""

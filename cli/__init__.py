@@ -1,0 +1,4 @@
+"""The pretrainer command.
+
+Imported by nobody.
+"""

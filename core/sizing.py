@@ -1,0 +1,82 @@
+"""Sizing arithmetic: parameters, floating-point operations, and the rules for what is not given.
+
+The rules for batch, learning rate and vocabulary follow power laws through published points
+(arXiv 2401.02954, 2305.16264); ``N`` is the number of parameters.
+"""
+
+from __future__ import annotations
+
+import math
+
+from core.spec import ModelShape
+
+DEFAULT_TOKENS_PER_PARAMETER = 12
+DEFAULT_EPOCHS = 4.0
+"""Up to about four passes are as good as fresh text (arXiv 2305.16264)."""
+
+_REFERENCE_PARAMETERS = 108e6
+_VOCABULARY_BY_BYTES = ((20e6, 4096), (200e6, 8192), (1e9, 16384), (50e9, 32768))
+_LARGEST_VOCABULARY = 65536
+
+ENCODER_GLOBAL_EVERY = 3
+"""Every third layer of an encoder attends globally, the others locally (arXiv 2412.13663)."""
+ENCODER_LOCAL_WINDOW = 128
+"""Tokens a local layer sees: 64 to each side."""
+
+
+def num_parameters(shape: ModelShape) -> int:
+    """The number of trained numbers of a model; a tied matrix counts once."""
+    d, f, v = shape.width, shape.ffn_width, shape.vocab_size
+    if shape.architecture == "decoder":
+        kv_width = shape.kv_heads * shape.head_dim
+        attention = 2 * d * d + 2 * d * kv_width + 2 * shape.head_dim
+        layer = attention + 3 * d * f + 2 * d
+        embeddings = v * d if shape.tie_embeddings else 2 * v * d
+        return embeddings + shape.layers * layer + d
+    layer = 4 * d * d + 3 * d * f + 2 * d
+    head = d * d + d + v  # dense, norm, and the bias of the tied output
+    return v * d + d + shape.layers * layer - d + d + head  # layer 0 has no attention norm
+
+
+def flops_per_token(shape: ModelShape) -> int:
+    """Floating-point operations to train on one token: 6 per matrix weight, and attention's own.
+
+    Follows the accounting of PaLM (arXiv 2204.02311, appendix B): the embedding look-up is free,
+    the output projection is not; a causal layer sees half of the context on average.
+    """
+    matrices = num_parameters(shape)
+    if not shape.tie_embeddings:
+        matrices -= shape.vocab_size * shape.width
+    attention = 0
+    for layer in range(shape.layers):
+        if shape.architecture == "decoder":
+            seen = shape.context_length / 2
+        elif layer % ENCODER_GLOBAL_EVERY == 0:
+            seen = shape.context_length
+        else:
+            seen = min(ENCODER_LOCAL_WINDOW, shape.context_length)
+        attention += int(12 * shape.width * seen)
+    return 6 * matrices + attention
+
+
+def default_batch_tokens(shape: ModelShape) -> int:
+    """Tokens a step for a shape that is no preset: ``2048 * 160 * (N / 108M)^(2/3)``.
+
+    Rounded to whole windows of ``context_length`` tokens, at least one.
+    """
+    wanted = 2048 * 160 * math.pow(num_parameters(shape) / _REFERENCE_PARAMETERS, 2 / 3)
+    return max(1, round(wanted / shape.context_length)) * shape.context_length
+
+
+def default_learning_rate(shape: ModelShape) -> float:
+    """The peak rate: ``0.5 * 0.0047 * (N / 108M)^(-1/3)``, at most 0.02, to three digits."""
+    rate = 0.5 * 0.0047 * math.pow(num_parameters(shape) / _REFERENCE_PARAMETERS, -1 / 3)
+    return float(f"{min(rate, 0.02):.3g}")
+
+
+def default_vocab_size(num_bytes: int) -> int:
+    """The vocabulary that suits a corpus of ``num_bytes`` of text; a multiple of 64."""
+    for limit, vocab_size in _VOCABULARY_BY_BYTES:
+        if num_bytes <= limit:
+            return vocab_size
+    return _LARGEST_VOCABULARY

@@ -1,0 +1,206 @@
+"""The spec: everything that determines a job's result, validated once and then trusted.
+
+A :class:`JobSpec` is complete: no default is left to be guessed by whoever reads it. It is made
+from a user's request by ``services.jobs``, frozen when the job's corpus and tokenizer are known,
+answered back as ``job.spec``, and handed to the trainer as ``spec.json``. It knows nothing of the
+service: ``python -m training`` runs on the same file.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from core.counts import Count
+
+Architecture = Literal["decoder", "encoder"]
+Precision = Literal["auto", "fp32", "bf16"]
+
+MAX_LAYERS = 128
+MAX_WIDTH = 16384
+MAX_HEADS = 128
+MAX_FFN_WIDTH = 65536
+MAX_CONTEXT_LENGTH = 131072
+MAX_VOCAB_SIZE = 262144
+MAX_PROMPTS = 32
+MAX_PROMPT_LENGTH = 4096
+
+
+class Frozen(BaseModel):
+    """Data that is checked when made and never changes: unknown fields are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class ModelShape(Frozen):
+    """The shape of a neural network; ``vocab_size`` is the number of rows of its embedding."""
+
+    architecture: Architecture
+    layers: int = Field(ge=1, le=MAX_LAYERS)
+    width: int = Field(ge=8, le=MAX_WIDTH)
+    heads: int = Field(ge=1, le=MAX_HEADS)
+    kv_heads: int = Field(ge=1, le=MAX_HEADS)
+    ffn_width: int = Field(ge=8, le=MAX_FFN_WIDTH)
+    context_length: int = Field(ge=16, le=MAX_CONTEXT_LENGTH)
+    vocab_size: int = Field(ge=64, le=MAX_VOCAB_SIZE)
+    tie_embeddings: bool = True
+
+    @property
+    def head_dim(self) -> int:
+        """The width of one attention head."""
+        return self.width // self.heads
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"heads: width {self.width} is not divisible by heads {self.heads}")
+        if self.head_dim % 2:
+            raise ValueError(
+                f"heads: width / heads is {self.head_dim}; rotary embeddings need an even number"
+            )
+        if self.heads % self.kv_heads:
+            raise ValueError(
+                f"kv_heads: heads {self.heads} is not divisible by kv_heads {self.kv_heads}"
+            )
+        if self.architecture == "encoder" and self.kv_heads != self.heads:
+            raise ValueError("kv_heads: an encoder has as many kv_heads as heads")
+        if self.architecture == "encoder" and not self.tie_embeddings:
+            raise ValueError("tie_embeddings: an encoder's embedding and output are always tied")
+        return self
+
+
+class CausalObjective(Frozen):
+    """The next word is removed: every token is predicted from those before it."""
+
+    type: Literal["causal"] = "causal"
+
+
+class MaskedObjective(Frozen):
+    """Words are removed anywhere and predicted from both sides (arXiv 1810.04805, 2202.08005)."""
+
+    type: Literal["masked"] = "masked"
+    rate: float = Field(default=0.3, gt=0, le=0.9, description="Share of the tokens removed")
+    whole_words: bool = Field(default=True, description="Remove words, not pieces of words")
+    replacement: Literal["mask", "80-10-10"] = Field(
+        default="mask",
+        description="What stands in the gap: always [MASK], or BERT's 80 % [MASK], 10 % a random "
+        "token, 10 % the token itself",
+    )
+
+
+Objective = Annotated[CausalObjective | MaskedObjective, Field(discriminator="type")]
+OBJECTIVE_NAMES = ("causal", "masked")
+
+
+class Budget(Frozen):
+    """When to stop: whichever of the given limits is reached first."""
+
+    tokens: Count | None = None
+    steps: Count | None = None
+    epochs: float | None = Field(default=None, gt=0, le=10_000)
+    seconds: float | None = Field(default=None, gt=0, le=10**8)
+
+    @model_validator(mode="after")
+    def _has_a_limit(self) -> Self:
+        if self.tokens is self.steps is self.epochs is self.seconds is None:
+            raise ValueError("a budget needs at least one of tokens, steps, epochs, seconds")
+        return self
+
+    def num_steps(self, *, batch_tokens: int, tokens_per_epoch: int) -> int | None:
+        """Optimizer steps until the first of tokens, steps and epochs; None if only time counts."""
+        limits = []
+        if self.tokens is not None:
+            limits.append(-(-self.tokens // batch_tokens))
+        if self.steps is not None:
+            limits.append(self.steps)
+        if self.epochs is not None:
+            limits.append(max(1, round(self.epochs * tokens_per_epoch / batch_tokens)))
+        return min(limits, default=None)
+
+
+class OptimizerSpec(Frozen):
+    """Muon on the hidden matrices and AdamW on the rest, or AdamW on everything."""
+
+    name: Literal["muon", "adamw"] = "muon"
+    learning_rate: float = Field(gt=0, le=10, description="Peak rate of the hidden matrices")
+    weight_decay: float = Field(default=0.1, ge=0, le=1)
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.95, ge=0, lt=1)
+    gradient_clip: float = Field(default=1.0, gt=0, le=1000)
+
+
+class ScheduleSpec(Frozen):
+    """How the learning rate moves over the budget: warm-up, stable, decay (arXiv 2404.06395)."""
+
+    name: Literal["wsd", "cosine", "linear"] = "wsd"
+    warmup: float = Field(default=0.02, ge=0, le=0.5, description="Share of the budget")
+    decay: float = Field(default=0.4, ge=0, le=1, description="Share of the budget (wsd)")
+
+
+class EvaluationSpec(Frozen):
+    """What is measured on held-out text, and when; always once more at the end."""
+
+    every_steps: int = Field(ge=1, le=10**9)
+    prompts: tuple[Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_LENGTH)], ...] = Field(
+        default=(), max_length=MAX_PROMPTS, strict=False, description="Continued by a decoder"
+    )
+    blanks: tuple[Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_LENGTH)], ...] = Field(
+        default=(), max_length=MAX_PROMPTS, strict=False, description="Filled by an encoder"
+    )
+    max_tokens: int = Field(
+        default=131_072, ge=1, le=10**9, description="Held-out tokens read at each evaluation"
+    )
+
+
+class CheckpointSpec(Frozen):
+    """When a checkpoint is saved and how many stay."""
+
+    every_steps: int = Field(ge=1, le=10**9)
+    keep_last: int = Field(default=2, ge=1, le=1000)
+    keep_best: int = Field(default=1, ge=0, le=1000)
+
+
+class ResourcesSpec(Frozen):
+    """What the job runs on."""
+
+    devices: Literal[1] = Field(default=1, description="Devices of one host")
+    hosts: Literal[1] = 1
+
+
+class JobSpec(Frozen):
+    """Everything that determines a job's result."""
+
+    corpus: str
+    tokenizer: str
+    model: ModelShape
+    objective: Objective
+    budget: Budget
+    batch_tokens: int = Field(ge=16, le=10**8)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    precision: Precision = "auto"
+    optimizer: OptimizerSpec
+    schedule: ScheduleSpec = ScheduleSpec()
+    evaluation: EvaluationSpec
+    checkpoints: CheckpointSpec
+    resources: ResourcesSpec = ResourcesSpec()
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        wanted = "encoder" if self.objective.type == "masked" else "decoder"
+        if self.model.architecture != wanted:
+            raise ValueError(
+                f"objective: {self.objective.type!r} trains a {wanted}, "
+                f"but model.architecture is {self.model.architecture!r}"
+            )
+        if self.batch_tokens % self.model.context_length:
+            raise ValueError(
+                f"batch_tokens: {self.batch_tokens} is not a multiple of the context length "
+                f"{self.model.context_length}"
+            )
+        return self
+
+    @property
+    def sequences_per_step(self) -> int:
+        """Windows of ``context_length`` tokens in one optimizer step."""
+        return self.batch_tokens // self.model.context_length

@@ -1,0 +1,1 @@
+"""One file a noun: the queries on it, each through its project."""

@@ -1,0 +1,5 @@
+"""The engine: a spec and a dataset in, checkpoints out.
+
+Knows no database, no store, no HTTP; talks outward through ports. Imported by
+workers.trainer_process.
+"""
