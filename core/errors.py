@@ -128,7 +128,7 @@ class LeaseLost(PretrainerError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The end of an error message for an unknown ``name``: the nearest known one, and all of them."""
+    """The end of an error message for an unknown ``name``: the nearest known one, then all."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,182 @@
+"""A job as a user asks for it: almost everything may be left out, much may be abbreviated.
+
+Abbreviations (``"tiny"``, ``"masked"``, ``"20M"``, a tokenizer's id) are unfolded before the fields
+are checked, so that an error names the field a user would look for: ``model.heads``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from core.counts import Count
+from core.errors import did_you_mean
+from core.presets import PRESET_NAMES
+from core.spec import (
+    MAX_CONTEXT_LENGTH,
+    MAX_FFN_WIDTH,
+    MAX_HEADS,
+    MAX_LAYERS,
+    MAX_PROMPT_LENGTH,
+    MAX_PROMPTS,
+    MAX_VOCAB_SIZE,
+    MAX_WIDTH,
+    OBJECTIVE_NAMES,
+    Architecture,
+    Budget,
+    CausalObjective,
+    Frozen,
+    MaskedObjective,
+    Objective,
+    Precision,
+    ResourcesSpec,
+)
+
+MAX_METADATA_PAIRS = 16
+
+MetadataKey = Annotated[str, Field(min_length=1, max_length=64)]
+Metadata = Annotated[
+    dict[MetadataKey, Annotated[str, Field(max_length=512)]],
+    Field(max_length=MAX_METADATA_PAIRS, description="Up to 16 pairs of the user's own"),
+]
+JobName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^:\x00-\x1f]+$")]
+
+
+def _unknown(kind: str, name: str, known: tuple[str, ...]) -> PydanticCustomError:
+    hint = did_you_mean(name, known)
+    return PydanticCustomError(
+        f"unknown_{kind}", "There is no {kind} {name}.{hint}",
+        {"kind": kind, "name": repr(name), "hint": hint},
+    )  # fmt: skip
+
+
+def _preset_as_model(value: object) -> object:
+    return {"preset": value} if isinstance(value, str) else value
+
+
+def _known_preset(value: object) -> object:
+    if isinstance(value, str) and value not in PRESET_NAMES:
+        raise _unknown("preset", value, PRESET_NAMES)
+    return value
+
+
+def _name_as_objective(value: object) -> object:
+    unfolded = {"type": value} if isinstance(value, str) else value
+    if isinstance(unfolded, dict):
+        name = unfolded.get("type")
+        if isinstance(name, str) and name not in OBJECTIVE_NAMES:
+            raise _unknown("objective", name, OBJECTIVE_NAMES)
+    return unfolded
+
+
+def _id_as_tokenizer(value: object) -> object:
+    return {"id": value} if isinstance(value, str) else value
+
+
+class ModelRequest(Frozen):
+    """A preset, a shape, or a preset with some of its shape changed."""
+
+    preset: Annotated[str, BeforeValidator(_known_preset)] | None = None
+    architecture: Architecture | None = None
+    layers: int | None = Field(default=None, ge=1, le=MAX_LAYERS)
+    width: int | None = Field(default=None, ge=8, le=MAX_WIDTH)
+    heads: int | None = Field(default=None, ge=1, le=MAX_HEADS)
+    kv_heads: int | None = Field(default=None, ge=1, le=MAX_HEADS)
+    ffn_width: int | None = Field(default=None, ge=8, le=MAX_FFN_WIDTH)
+    context_length: int | None = Field(default=None, ge=16, le=MAX_CONTEXT_LENGTH)
+    tie_embeddings: bool | None = None
+
+    @model_validator(mode="after")
+    def _is_a_preset_or_a_whole_shape(self) -> Self:
+        if self.preset is None and None in (self.layers, self.width, self.heads):
+            raise ValueError("a model without a preset needs at least layers, width and heads")
+        return self
+
+
+class TokenizerRequest(Frozen):
+    """An existing tokenizer, or the wish for one made from the corpus."""
+
+    id: str | None = None
+    vocab_size: Count | None = Field(default=None, ge=320, le=MAX_VOCAB_SIZE)
+    algorithm: Literal["bpe"] = "bpe"
+
+    @model_validator(mode="after")
+    def _an_id_stands_alone(self) -> Self:
+        if self.id is not None and self.vocab_size is not None:
+            raise ValueError("vocab_size: an existing tokenizer has its own")
+        return self
+
+
+class OptimizerRequest(Frozen):
+    """The optimizer; what is left out follows the model's size."""
+
+    name: Literal["muon", "adamw"] = "muon"
+    learning_rate: float | None = Field(default=None, gt=0, le=10)
+    weight_decay: float = Field(default=0.1, ge=0, le=1)
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.95, ge=0, lt=1)
+    gradient_clip: float = Field(default=1.0, gt=0, le=1000)
+
+
+class ScheduleRequest(Frozen):
+    """How the learning rate moves: shares of the budget."""
+
+    name: Literal["wsd", "cosine", "linear"] = "wsd"
+    warmup: float = Field(default=0.02, ge=0, le=0.5)
+    decay: float = Field(default=0.4, ge=0, le=1)
+
+
+class EvaluationRequest(Frozen):
+    """What is measured on held-out text, and how often."""
+
+    every_steps: Count | None = None
+    prompts: list[Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_LENGTH)]] = Field(
+        default=[], max_length=MAX_PROMPTS
+    )
+    blanks: list[Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_LENGTH)]] = Field(
+        default=[], max_length=MAX_PROMPTS
+    )
+
+
+class CheckpointRequest(Frozen):
+    """When a checkpoint is saved and how many stay."""
+
+    every_steps: Count | None = None
+    keep_last: int = Field(default=2, ge=1, le=1000)
+    keep_best: int = Field(default=1, ge=0, le=1000)
+
+
+class JobRequest(Frozen):
+    """The body of ``POST /v1/jobs``."""
+
+    corpus: str = Field(description="The id of a corpus")
+    name: JobName | None = None
+    model: Annotated[ModelRequest, BeforeValidator(_preset_as_model)] = ModelRequest(preset="small")
+    objective: Annotated[Objective, BeforeValidator(_name_as_objective)] = CausalObjective()
+    tokenizer: Annotated[TokenizerRequest, BeforeValidator(_id_as_tokenizer)] | None = None
+    budget: Budget | None = None
+    batch_tokens: Count | None = Field(default=None, le=10**8)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    precision: Precision = "auto"
+    optimizer: OptimizerRequest = OptimizerRequest()
+    schedule: ScheduleRequest = ScheduleRequest()
+    evaluation: EvaluationRequest = EvaluationRequest()
+    checkpoints: CheckpointRequest = CheckpointRequest()
+    resources: ResourcesSpec = ResourcesSpec()
+    priority: int = Field(default=0, ge=-100, le=100)
+    max_attempts: int = Field(default=3, ge=1, le=100)
+    metadata: Metadata = Field(default={})
+
+    @property
+    def architecture(self) -> Architecture:
+        """The architecture that the objective needs, unless the model names another."""
+        fitting: Architecture = (
+            "encoder" if isinstance(self.objective, MaskedObjective) else "decoder"
+        )
+        return self.model.architecture or fitting
+
+    def as_stored(self) -> dict[str, Any]:
+        """What the database keeps: what the user gave, unfolded, without our defaults."""
+        return self.model_dump(mode="json", exclude_unset=True)

@@ -1,0 +1,195 @@
+"""From a request to a spec: every default is decided here, and nowhere else.
+
+Pure arithmetic on the request and on two facts about the data (the vocabulary and the bytes of
+text), so that the same request on the same corpus always gives the same spec.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from core.errors import InvalidRequest
+from core.job_request import JobRequest, ModelRequest
+from core.presets import PRESETS, Preset
+from core.sizing import (
+    DEFAULT_EPOCHS,
+    DEFAULT_TOKENS_PER_PARAMETER,
+    default_batch_tokens,
+    default_learning_rate,
+    num_parameters,
+)
+from core.spec import (
+    Architecture,
+    Budget,
+    CheckpointSpec,
+    EvaluationSpec,
+    JobSpec,
+    ModelShape,
+    OptimizerSpec,
+    ScheduleSpec,
+)
+
+_EVALUATIONS_PER_JOB = 10
+_FFN_MULTIPLE = 128
+_DEFAULT_CONTEXT_LENGTH = 512
+_FEWEST_STEPS = 200
+"""A small corpus gets a smaller batch rather than fewer optimizer steps than this."""
+_UNTIMED_STEPS = 1000
+"""How often to evaluate when only the clock limits a job: every tenth of this."""
+_LONGEST_EVALUATION_GAP = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A complete spec, and what the user should know about how it was made."""
+
+    spec: JobSpec
+    warnings: tuple[str, ...]
+
+
+def resolve(
+    request: JobRequest, *, corpus_id: str, tokenizer_id: str, vocab_size: int, train_tokens: int
+) -> Resolved:
+    """Decide everything that the request leaves open.
+
+    Args:
+        request: What the user asked for.
+        corpus_id: The corpus, ready.
+        tokenizer_id: The tokenizer, ready.
+        vocab_size: The tokenizer's number of tokens.
+        train_tokens: About how many tokens the training split has.
+
+    Raises:
+        InvalidRequest: the parts do not fit together; ``param`` names the first wrong field.
+    """
+    architecture = request.architecture
+    preset = _preset(request.model, architecture)
+    try:
+        shape = _shape(request.model, architecture, preset, vocab_size)
+        budget = request.budget or Budget(
+            tokens=DEFAULT_TOKENS_PER_PARAMETER * num_parameters(shape), epochs=DEFAULT_EPOCHS
+        )
+        batch_tokens = request.batch_tokens or _batch_tokens(
+            request.model, shape, preset, budget, train_tokens
+        )
+        num_steps = budget.num_steps(batch_tokens=batch_tokens, tokens_per_epoch=train_tokens)
+        every_steps = min(
+            _LONGEST_EVALUATION_GAP, max(1, (num_steps or _UNTIMED_STEPS) // _EVALUATIONS_PER_JOB)
+        )
+        asked = request.optimizer
+        spec = JobSpec(
+            corpus=corpus_id,
+            tokenizer=tokenizer_id,
+            model=shape,
+            objective=request.objective,
+            budget=budget,
+            batch_tokens=batch_tokens,
+            seed=request.seed,
+            precision=request.precision,
+            optimizer=OptimizerSpec(
+                **asked.model_dump(exclude={"learning_rate"}),
+                learning_rate=asked.learning_rate or default_learning_rate(shape),
+            ),
+            schedule=ScheduleSpec(**request.schedule.model_dump()),
+            evaluation=EvaluationSpec(
+                every_steps=request.evaluation.every_steps or every_steps,
+                prompts=tuple(request.evaluation.prompts) if architecture == "decoder" else (),
+                blanks=tuple(request.evaluation.blanks) if architecture == "encoder" else (),
+            ),
+            checkpoints=CheckpointSpec(
+                every_steps=request.checkpoints.every_steps
+                or request.evaluation.every_steps
+                or every_steps,
+                keep_last=request.checkpoints.keep_last,
+                keep_best=request.checkpoints.keep_best,
+            ),
+            resources=request.resources,
+        )
+    except ValidationError as error:
+        raise _as_invalid_request(error) from None
+    return Resolved(spec=spec, warnings=_warnings(request, architecture))
+
+
+def check(request: JobRequest) -> None:
+    """Find what no corpus or tokenizer could mend, before either is known.
+
+    Raises:
+        InvalidRequest: as :func:`resolve`.
+    """
+    resolve(
+        request, corpus_id="corpus", tokenizer_id="tokenizer", vocab_size=4096, train_tokens=10**6
+    )
+
+
+def _preset(model: ModelRequest, architecture: Architecture) -> Preset | None:
+    if model.preset is None:
+        return None
+    known = PRESETS[architecture]
+    if model.preset not in known:
+        raise InvalidRequest(
+            f"There is no {architecture} of size {model.preset!r}; known: {', '.join(known)}.",
+            code="unknown_preset",
+            param="model.preset",
+        )
+    return known[model.preset]
+
+
+def _shape(
+    model: ModelRequest, architecture: Architecture, preset: Preset | None, vocab_size: int
+) -> ModelShape:
+    given = model.model_dump(exclude={"preset", "architecture"}, exclude_none=True)
+    if preset is not None:
+        base = preset.shape(vocab_size=vocab_size).model_dump()
+        if "heads" in given and "kv_heads" not in given:
+            given["kv_heads"] = given["heads"]
+        return ModelShape(**{**base, **given})
+    width = given["width"]
+    expansion = 8 / 3 if architecture == "decoder" else 5 / 3
+    rounded = max(1, round(expansion * width / _FFN_MULTIPLE)) * _FFN_MULTIPLE
+    defaults = {
+        "kv_heads": given["heads"],
+        "ffn_width": rounded,
+        "context_length": _DEFAULT_CONTEXT_LENGTH,
+    }
+    return ModelShape(architecture=architecture, vocab_size=vocab_size, **{**defaults, **given})
+
+
+def _batch_tokens(
+    model: ModelRequest,
+    shape: ModelShape,
+    preset: Preset | None,
+    budget: Budget,
+    train_tokens: int,
+) -> int:
+    """The preset's batch or the rule's, less where that would leave too few optimizer steps."""
+    is_whole_preset = preset is not None and model == ModelRequest(preset=model.preset)
+    usual = preset.batch_tokens if preset and is_whole_preset else default_batch_tokens(shape)
+    limits = [budget.tokens] if budget.tokens is not None else []
+    if budget.epochs is not None:
+        limits.append(int(budget.epochs * train_tokens))
+    fitting = min(limits, default=usual * _FEWEST_STEPS) // _FEWEST_STEPS
+    batch = min(usual, max(fitting, usual // 16))
+    return max(1, batch // shape.context_length) * shape.context_length
+
+
+def _warnings(request: JobRequest, architecture: Architecture) -> tuple[str, ...]:
+    warnings = []
+    if architecture == "encoder" and request.evaluation.prompts:
+        warnings.append("evaluation.prompts: an encoder does not continue text; they are left out.")
+    if architecture == "decoder" and request.evaluation.blanks:
+        warnings.append("evaluation.blanks: a causal decoder fills no gaps; they are left out.")
+    return tuple(warnings)
+
+
+def _as_invalid_request(error: ValidationError) -> InvalidRequest:
+    """Our own checks name their field before the colon: ``heads: width 100 is not ...``."""
+    first = error.errors()[0]
+    message = str(first["msg"]).removeprefix("Value error, ")
+    path = [str(part) for part in first["loc"]]
+    field, colon, _ = message.partition(":")
+    if colon and field.isidentifier():
+        inside_model = field in ModelShape.model_fields and field not in JobSpec.model_fields
+        path += ["model", field] if inside_model else [field]
+    return InvalidRequest(message, param=".".join(path) or None)

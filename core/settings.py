@@ -1,0 +1,69 @@
+"""Settings of a process, from ``PRETRAINER_*`` environment variables.
+
+Everything has a default that makes the embedded service work; production differs by URLs alone.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def default_data_dir() -> Path:
+    """Where the embedded service keeps everything (XDG base directory specification)."""
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "pretrainer"
+
+
+class Settings(BaseSettings):
+    """What the processes of one installation agree on."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PRETRAINER_", frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    data_dir: Path = Field(
+        default_factory=default_data_dir, description="Database, bytes, logs and scratch space"
+    )
+    database_url: str = Field(default="", description="SQLAlchemy URL; default: SQLite in data_dir")
+    broker_url: str = Field(default="", description="Redis URL; default: the private Valkey")
+    store_url: str = Field(default="", description="file:///..., s3://bucket/prefix, gs://, az://")
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    lease_seconds: float = Field(default=30.0, gt=0, description="How long a silent owner owns")
+    heartbeat_seconds: float = Field(default=5.0, gt=0, description="How often a lease is extended")
+    drain_seconds: float = Field(default=120.0, gt=0, description="Time to save when asked to stop")
+    reconcile_seconds: float = Field(default=2.0, gt=0, description="How often lost work is sought")
+    ring_again_seconds: float = Field(default=5.0, gt=0, description="Unclaimed work rings again")
+    max_file_bytes: int = Field(default=1 << 40, ge=1, description="The largest upload")
+    min_free_bytes: int = Field(default=1 << 28, ge=0, description="Disk that uploads leave free")
+    max_json_bytes: int = Field(default=1 << 20, ge=1024, description="The largest JSON body")
+    num_devices: int = Field(default=1, ge=1, description="Devices that a training worker has")
+    trainer_nice: int = Field(default=10, ge=0, le=19, description="Niceness of child processes")
+
+    @model_validator(mode="after")
+    def _fill_in_the_embedded_defaults(self) -> Self:
+        data_dir = self.data_dir.expanduser().absolute()
+        object.__setattr__(self, "data_dir", data_dir)
+        embedded = {
+            "database_url": f"sqlite:///{data_dir / 'pretrainer.db'}",
+            "store_url": f"file://{data_dir / 'store'}",
+        }
+        for name, url in embedded.items():
+            object.__setattr__(self, name, getattr(self, name) or url)
+        return self
+
+    @property
+    def scratch_dir(self) -> Path:
+        """Where attempts work; everything here can be made again."""
+        return self.data_dir / "scratch"
+
+    @property
+    def log_dir(self) -> Path:
+        """Where each process and each attempt writes its log."""
+        return self.data_dir / "logs"
