@@ -1,1 +1,37 @@
-"""One file a table."""
+"""One table (and its parts) a file. Importing this package makes all of them known."""
+
+from db.tables.attempts import Attempt
+from db.tables.blobs import Blob
+from db.tables.checkpoints import Checkpoint, CheckpointFile
+from db.tables.corpora import Corpus, CorpusFile
+from db.tables.datasets import Dataset
+from db.tables.events import Event, EventLevel
+from db.tables.files import File, FilePiece
+from db.tables.jobs import Job
+from db.tables.metrics import Metric
+from db.tables.owned import Owned, WithMetadata
+from db.tables.projects import DEFAULT_PROJECT_ID, Project
+from db.tables.tokenizers import Tokenizer
+from db.tables.work import Work
+
+__all__ = [
+    "DEFAULT_PROJECT_ID",
+    "Attempt",
+    "Blob",
+    "Checkpoint",
+    "CheckpointFile",
+    "Corpus",
+    "CorpusFile",
+    "Dataset",
+    "Event",
+    "EventLevel",
+    "File",
+    "FilePiece",
+    "Job",
+    "Metric",
+    "Owned",
+    "Project",
+    "Tokenizer",
+    "WithMetadata",
+    "Work",
+]
