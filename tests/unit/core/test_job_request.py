@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from core.errors import InvalidRequest
+from core.job_request import JobRequest
+from core.presets import PRESETS
+from core.resolve import check, resolve
+from core.sizing import num_parameters
+from core.spec import JobSpec
+
+
+def parse(**fields: Any) -> JobRequest:
+    return JobRequest.model_validate_json(json.dumps({"corpus": "corpus_1", **fields}))
+
+
+def resolved(request: JobRequest, *, train_tokens: int = 10**9) -> JobSpec:
+    facts = {"corpus_id": "corpus_1", "tokenizer_id": "tokenizer_1", "vocab_size": 8192}
+    return resolve(request, **facts, train_tokens=train_tokens).spec  # type: ignore[arg-type]
+
+
+def test_only_the_corpus_is_required() -> None:
+    spec = resolved(parse())
+    assert spec.model.layers == PRESETS["decoder"]["small"].layers
+    assert spec.objective.type == "causal"
+    assert spec.seed == 0
+    assert spec.budget.tokens == 12 * num_parameters(spec.model)
+    assert spec.budget.epochs == 4
+
+
+def test_a_preset_with_the_masked_objective_is_the_encoder_of_that_size() -> None:
+    model = resolved(parse(model="tiny", objective="masked")).model
+    assert (model.architecture, model.heads) == ("encoder", 2)
+
+
+def test_a_preset_takes_changes() -> None:
+    model = resolved(parse(model={"preset": "tiny", "layers": 2, "heads": 2})).model
+    assert (model.layers, model.width, model.heads, model.kv_heads) == (2, 128, 2, 2)
+
+
+def test_a_shape_of_ones_own_gets_a_width_for_its_feed_forward_layers() -> None:
+    model = resolved(parse(model={"layers": 3, "width": 384, "heads": 3})).model
+    assert (model.ffn_width, model.context_length, model.kv_heads) == (1024, 512, 3)
+
+
+def test_a_small_corpus_gets_a_smaller_batch_rather_than_a_handful_of_steps() -> None:
+    large = resolved(parse(model="tiny"))
+    small = resolved(parse(model="tiny"), train_tokens=300_000)
+    assert large.batch_tokens == PRESETS["decoder"]["tiny"].batch_tokens
+    assert small.batch_tokens < large.batch_tokens
+    assert small.batch_tokens % small.model.context_length == 0
+
+
+def test_the_same_request_always_gives_the_same_spec() -> None:
+    request = parse(model="tiny", objective="masked", budget={"tokens": "2M"})
+    assert resolved(request) == resolved(request)
+
+
+def test_a_spec_survives_its_way_through_json() -> None:
+    spec = resolved(parse(objective="masked", evaluation={"blanks": ["a ____"]}))
+    assert JobSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+def test_what_a_model_cannot_do_is_left_out_and_said() -> None:
+    request = parse(objective="masked", evaluation={"prompts": ["Once"], "blanks": ["a ____"]})
+    result = resolve(request, corpus_id="c", tokenizer_id="t", vocab_size=4096, train_tokens=10**6)
+    assert result.spec.evaluation.prompts == ()
+    assert result.spec.evaluation.blanks == ("a ____",)
+    assert "evaluation.prompts" in result.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "location"),
+    [
+        ({"model": "tinny"}, ("model", "preset")),
+        ({"model": {"widht": 5}}, ("model", "widht")),
+        ({"model": {"layers": 2}}, ("model",)),
+        ({"objective": "maskd"}, ("objective",)),
+        ({"objective": {"type": "masked", "rate": 2}}, ("objective", "masked", "rate")),
+        ({"budget": {}}, ("budget",)),
+        ({"budget": {"tokens": 0}}, ("budget", "tokens")),
+        ({"budget": {"tokens": "many"}}, ("budget", "tokens")),
+        ({"seed": True}, ("seed",)),
+        ({"seed": -1}, ("seed",)),
+        ({"modle": "tiny"}, ("modle",)),
+        ({"metadata": {"k": 1}}, ("metadata", "k")),
+        ({"name": "a:b"}, ("name",)),
+        ({"tokenizer": {"id": "tokenizer_1", "vocab_size": 4096}}, ("tokenizer",)),
+    ],
+)
+def test_a_wrong_field_is_named(fields: dict[str, Any], location: tuple[str, ...]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        parse(**fields)
+    assert caught.value.errors()[0]["loc"] == location
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"model": {"layers": 2, "width": 100, "heads": 3}}, "model.heads"),
+        ({"model": {"layers": 2, "width": 96, "heads": 4, "kv_heads": 3}}, "model.kv_heads"),
+        ({"model": {"preset": "medium"}, "objective": "masked"}, "model.preset"),
+        ({"model": {"preset": "tiny", "architecture": "encoder"}}, "objective"),
+        ({"model": "tiny", "batch_tokens": 100}, "batch_tokens"),
+    ],
+)
+def test_parts_that_do_not_fit_together_are_named_before_any_corpus_is_ready(
+    fields: dict[str, Any], param: str
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        check(parse(**fields))
+    assert caught.value.param == param

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+
+from core.presets import PRESETS
+from core.sizing import default_vocab_size, flops_per_token, num_parameters
+from core.spec import Budget
+
+
+@pytest.mark.parametrize(
+    ("architecture", "name", "vocab_size", "millions"),
+    [
+        ("decoder", "tiny", 4096, 1.4),
+        ("decoder", "small", 8192, 17),
+        ("decoder", "base", 32768, 135),
+        ("decoder", "medium", 32768, 375),
+        ("decoder", "large", 65536, 1200),
+        ("encoder", "base", 50368, 149),
+    ],
+)
+def test_presets_have_the_size_that_their_table_promises(
+    architecture: str, name: str, vocab_size: int, millions: float
+) -> None:
+    shape = PRESETS[architecture][name].shape(vocab_size=vocab_size)  # type: ignore[index]
+    assert num_parameters(shape) / 1e6 == pytest.approx(millions, rel=0.04)
+
+
+def test_training_costs_six_operations_a_matrix_weight_and_a_little_for_attention() -> None:
+    shape = PRESETS["decoder"]["small"].shape(vocab_size=8192)
+    assert 6 < flops_per_token(shape) / num_parameters(shape) < 7.5
+
+
+def test_the_vocabulary_grows_with_the_text_and_is_a_multiple_of_64() -> None:
+    sizes = [default_vocab_size(10**power) for power in range(5, 13)]
+    assert sizes == sorted(sizes)
+    assert all(size % 64 == 0 for size in sizes)
+
+
+def test_the_first_limit_of_a_budget_counts() -> None:
+    budget = Budget(tokens=10_000, steps=50, epochs=2.0)
+    assert budget.num_steps(batch_tokens=100, tokens_per_epoch=2000) == 40
+    assert budget.num_steps(batch_tokens=1000, tokens_per_epoch=10**6) == 10
+
+
+def test_a_budget_of_seconds_has_no_number_of_steps() -> None:
+    assert Budget(seconds=5.0).num_steps(batch_tokens=100, tokens_per_epoch=2000) is None
