@@ -34,7 +34,13 @@ class Settings(BaseSettings):
     store_url: str = Field(default="", description="file:///..., s3://bucket/prefix, gs://, az://")
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    allow_unauthenticated: bool = Field(
+        default=False, description="Serve beyond loopback without keys: behind a guard of your own"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="Lines for people, or one JSON object a line"
+    )
     lease_seconds: float = Field(default=30.0, gt=0, description="How long a silent owner owns")
     heartbeat_seconds: float = Field(default=5.0, gt=0, description="How often a lease is extended")
     drain_seconds: float = Field(default=120.0, gt=0, description="Time to save when asked to stop")
