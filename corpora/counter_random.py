@@ -1,0 +1,87 @@
+"""Random numbers without a state: each is a function of a key and a counter.
+
+So any sample of any step can be made at once, in any order, by any process, and is always the same.
+The generator is SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators,
+OOPSLA 2014), evaluated for whole arrays of counters; it serves sampling, not secrets.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Use(IntEnum):
+    """What a seed is used for; each use has keys of its own."""
+
+    SHUFFLE = 0  # the order of windows
+    WORD_ORDER = 1  # which words are removed
+    REPLACEMENT = 2  # what stands in their place
+
+
+_BITS_64: Final = 2**64 - 1
+_GOLDEN: Final = 0x9E3779B97F4A7C15
+_FIRST: Final = 0xBF58476D1CE4E5B9
+_SECOND: Final = 0x94D049BB133111EB
+
+
+def derive_key(seed: int, label: int) -> int:
+    """A key of 64 bits, unrelated to those of the same seed's other labels; a seed itself."""
+    return _mix_one((_mix_one(seed & _BITS_64) ^ label) + _GOLDEN & _BITS_64)
+
+
+def random_bits(key: int | NDArray[np.uint64], counters: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """64 random bits for each counter, in the shape that ``key`` and ``counters`` broadcast to."""
+    state = counters * np.uint64(_GOLDEN)
+    state = state + (np.uint64(key) if isinstance(key, int) else key)
+    state ^= state >> np.uint64(30)
+    state *= np.uint64(_FIRST)
+    state ^= state >> np.uint64(27)
+    state *= np.uint64(_SECOND)
+    state ^= state >> np.uint64(31)
+    return state
+
+
+def permuted(positions: NDArray[np.int64], *, size: int, key: int) -> NDArray[np.int64]:
+    """Where a pseudo-random permutation of ``range(size)`` sends each of ``positions``.
+
+    An alternating Feistel network over a rectangle of ``size`` places or a few more (Black and
+    Rogaway, Ciphers with Arbitrary Finite Domains, 2002): constant memory, and constant time for
+    each position on average, whatever the size. What lands beyond ``size`` is sent on until it
+    lands inside.
+    """
+    columns = max(1, round(size**0.5))
+    rows = -(-size // columns)
+    result = positions.copy()
+    outside = np.arange(len(result))
+    while len(outside):
+        result[outside] = _feistel(result[outside], rows=rows, columns=columns, key=key)
+        outside = outside[result[outside] >= size]
+    return result
+
+
+_FEISTEL_ROUNDS: Final = 4
+
+
+def _feistel(
+    positions: NDArray[np.int64], *, rows: int, columns: int, key: int
+) -> NDArray[np.int64]:
+    """One pass through the network: a permutation of ``range(rows * columns)``."""
+    row, column = (part.astype(np.uint64) for part in np.divmod(positions, columns))
+    for number in range(_FEISTEL_ROUNDS):
+        row = (
+            row + random_bits(derive_key(key, 2 * number), column) % np.uint64(rows)
+        ) % np.uint64(rows)
+        shift = random_bits(derive_key(key, 2 * number + 1), row) % np.uint64(columns)
+        column = (column + shift) % np.uint64(columns)
+    return (row * np.uint64(columns) + column).astype(np.int64)
+
+
+def _mix_one(value: int) -> int:
+    """The finalizer of SplitMix64 for one number."""
+    value = (value ^ value >> 30) * _FIRST & _BITS_64
+    value = (value ^ value >> 27) * _SECOND & _BITS_64
+    return value ^ value >> 31
