@@ -9,7 +9,7 @@ from db.tables.events import Event, EventLevel
 from db.tables.files import File, FilePiece
 from db.tables.jobs import Job
 from db.tables.metrics import Metric
-from db.tables.owned import Owned, WithMetadata
+from db.tables.owned import Identified, Owned, WithMetadata
 from db.tables.projects import DEFAULT_PROJECT_ID, Project
 from db.tables.tokenizers import Tokenizer
 from db.tables.work import Work
@@ -27,6 +27,7 @@ __all__ = [
     "EventLevel",
     "File",
     "FilePiece",
+    "Identified",
     "Job",
     "Metric",
     "Owned",

@@ -10,10 +10,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 from core.ids import new_id
 from core.lifecycle import AttemptOutcome
 from db.base import Base
-from db.tables.owned import Owned
+from db.tables.owned import Identified
 
 
-class Attempt(Base, Owned):
+class Attempt(Base, Identified):
     """One try, numbered from 1 within its piece of work."""
 
     __tablename__ = "attempts"
@@ -31,7 +31,7 @@ class Attempt(Base, Owned):
     host: Mapped[str]
     pid: Mapped[int]
     pid_started: Mapped[float]
-    """Start of the process in unix seconds: with the boot id it tells a reused pid apart."""
+    """In seconds after the boot: together with the boot id it tells a reused pid apart."""
     boot_id: Mapped[str]
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime | None] = mapped_column(default=None)

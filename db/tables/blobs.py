@@ -7,10 +7,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from core.ids import new_id
 from db.base import Base
-from db.tables.owned import Owned
+from db.tables.owned import Identified
 
 
-class Blob(Base, Owned):
+class Blob(Base, Identified):
     """Bytes in the store; shared by every file of the project that has the same digest."""
 
     __tablename__ = "blobs"

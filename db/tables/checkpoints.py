@@ -10,10 +10,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 from core.ids import new_id
 from core.lifecycle import CheckpointStatus
 from db.base import Base
-from db.tables.owned import Owned
+from db.tables.owned import Identified
 
 
-class Checkpoint(Base, Owned):
+class Checkpoint(Base, Identified):
     """A checkpoint whose manifest is in the store."""
 
     __tablename__ = "checkpoints"

@@ -11,10 +11,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 from core.ids import new_id
 from core.lifecycle import ResourceStatus
 from db.base import Base
-from db.tables.owned import Owned, WithMetadata
+from db.tables.owned import Identified, WithMetadata
 
 
-class Corpus(Base, Owned, WithMetadata):
+class Corpus(Base, Identified, WithMetadata):
     """Documents made from files: read, cleaned, deduplicated, split and reported on."""
 
     __tablename__ = "corpora"

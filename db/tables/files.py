@@ -9,10 +9,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from core.ids import new_id
 from db.base import Base
-from db.tables.owned import Owned, WithMetadata
+from db.tables.owned import Identified, WithMetadata
 
 
-class File(Base, Owned, WithMetadata):
+class File(Base, Identified, WithMetadata):
     """Immutable bytes under a name."""
 
     __tablename__ = "files"

@@ -11,10 +11,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 from core.ids import new_id
 from core.lifecycle import DesiredStatus, JobStatus
 from db.base import Base
-from db.tables.owned import Owned, WithMetadata
+from db.tables.owned import Identified, WithMetadata
 
 
-class Job(Base, Owned, WithMetadata):
+class Job(Base, Identified, WithMetadata):
     """A request for training. Who works on it stands in ``work``, not here."""
 
     __tablename__ = "jobs"

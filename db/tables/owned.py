@@ -18,6 +18,12 @@ class Owned(MappedAsDataclass, kw_only=True, eq=False):
     created_at: Mapped[datetime] = mapped_column(init=False)
 
 
+class Identified(Owned, kw_only=True, eq=False):
+    """Is found by an id of its own; each table says how new ids are made."""
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+
+
 class WithMetadata(MappedAsDataclass, kw_only=True, eq=False):
     """Carries the user's own pairs (``metadata`` on the wire; a name that SQLAlchemy reserves)."""
 

@@ -10,10 +10,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 from core.ids import new_id
 from core.lifecycle import ResourceStatus
 from db.base import Base
-from db.tables.owned import Owned, WithMetadata
+from db.tables.owned import Identified, WithMetadata
 
 
-class Tokenizer(Base, Owned, WithMetadata):
+class Tokenizer(Base, Identified, WithMetadata):
     """A tokenizer trained on a corpus, or one that a user uploaded."""
 
     __tablename__ = "tokenizers"

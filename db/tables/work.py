@@ -10,12 +10,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 from core.ids import new_id
 from core.lifecycle import DesiredStatus, WorkKind
 from db.base import Base
-from db.tables.owned import Owned
+from db.tables.owned import Identified
 
 _UNFINISHED = text("finished_at IS NULL")
 
 
-class Work(Base, Owned):
+class Work(Base, Identified):
     """One piece of background work: a corpus to build, a tokenizer to train, a job to run."""
 
     __tablename__ = "work"

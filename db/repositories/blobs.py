@@ -1,0 +1,61 @@
+"""Queries on blobs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import delete, exists, func, select
+
+from db.repositories.owned import OwnedRepository
+from db.tables import Blob, FilePiece
+
+
+class BlobRepository(OwnedRepository[Blob]):
+    """Stored bytes, shared by the files of a project that have equal digests."""
+
+    table = Blob
+    noun = "blob"
+
+    def find_by_digest(self, sha256: str, *, num_bytes: int) -> Blob | None:
+        """Bytes that are here already, locked so that they stay until they are referred to."""
+        query = (
+            self._owned(select(Blob))
+            .where(Blob.sha256 == sha256, Blob.num_bytes == num_bytes)
+            .order_by(Blob.id)
+            .limit(1)
+            .with_for_update(key_share=True)
+        )
+        return self._session.scalars(query).one_or_none()
+
+    def num_references(self, blob_id: str) -> int:
+        """How many pieces of files are these bytes."""
+        query = (
+            self._owned(select(func.count(FilePiece.file_id)))
+            .select_from(FilePiece)
+            .join(Blob, Blob.id == FilePiece.blob_id)
+            .where(Blob.id == blob_id)
+        )
+        return self._session.scalar(query) or 0
+
+    def delete_unreferenced(self, blob_ids: Collection[str]) -> list[str]:
+        """Forget those of the blobs that no file refers to any more.
+
+        Returns:
+            Their keys; the bytes may be deleted from the store after the commit.
+        """
+        statement = (
+            delete(Blob)
+            .where(
+                Blob.project_id == self._scope.project_id,
+                Blob.id.in_(blob_ids),
+                ~exists().where(FilePiece.blob_id == Blob.id),
+            )
+            .returning(Blob.key)
+            .execution_options(synchronize_session=False)
+        )
+        return list(self._session.scalars(statement))
+
+    def total_bytes(self) -> int:
+        """What the project's blobs take in the store."""
+        query = self._owned(select(func.coalesce(func.sum(Blob.num_bytes), 0)))
+        return int(self._session.scalar(query) or 0)

@@ -1,0 +1,70 @@
+"""Queries on jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import exists, func, select
+
+from core.lifecycle import CheckpointStatus, JobStatus
+from db.repositories.owned import OwnedRepository
+from db.repositories.scope import Order, Page
+from db.tables import Checkpoint, Job
+
+
+class JobRepository(OwnedRepository[Job]):
+    """Requests for training."""
+
+    table = Job
+    noun = "job"
+
+    def find_newest_named(self, name: str, *, with_checkpoint: bool = False) -> Job | None:
+        """The newest job of a name, or None; names need not be unique."""
+        query = self._owned(select(Job)).where(Job.name == name)
+        if with_checkpoint:
+            query = query.where(
+                exists().where(
+                    Checkpoint.job_id == Job.id, Checkpoint.status == CheckpointStatus.COMPLETE
+                )
+            )
+        return self._session.scalars(query.order_by(Job.id.desc()).limit(1)).one_or_none()
+
+    def unfinished_with(
+        self, *, corpus_id: str | None = None, tokenizer_id: str | None = None
+    ) -> list[Job]:
+        """The jobs that may still read a corpus or a tokenizer, oldest first."""
+        query = self._owned(select(Job)).where(
+            Job.status.in_([status for status in JobStatus if not status.is_final])
+        )
+        if corpus_id is not None:
+            query = query.where(Job.corpus_id == corpus_id)
+        if tokenizer_id is not None:
+            query = query.where(Job.tokenizer_id == tokenizer_id)
+        return list(self._session.scalars(query.order_by(Job.id)))
+
+    def count_by_status(self) -> dict[JobStatus, int]:
+        """How many of the project's jobs are in each status; those with none are left out."""
+        query = (
+            select(Job.status, func.count(Job.id))
+            .where(Job.project_id == self._scope.project_id)
+            .group_by(Job.status)
+        )
+        return dict(self._session.execute(query).all())
+
+    def page(
+        self,
+        *,
+        limit: int = 20,
+        after: str | None = None,
+        order: Order = "desc",
+        statuses: Sequence[JobStatus] = (),
+        name: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Page[Job]:
+        """A stretch of the project's jobs; no ``statuses`` means any."""
+        conditions = self._with_metadata(Job.metadata_, metadata)
+        if statuses:
+            conditions.append(Job.status.in_(statuses))
+        if name is not None:
+            conditions.append(Job.name == name)
+        return self._page(*conditions, limit=limit, after=after, order=order)
