@@ -11,6 +11,7 @@
     ├── Unavailable           a part of the service cannot be reached now
     ├── BadData               what a user uploaded cannot be used
     ├── CheckpointDamaged     a checkpoint's bytes do not match its manifest
+    ├── Diverged              the loss or its gradient is no longer a number
     └── LeaseLost             another owner has taken the work over
 
 Each carries a stable ``code`` (for programs), a message (what was seen, what is allowed), and the
@@ -119,6 +120,12 @@ class CheckpointDamaged(PretrainerError):
     """A checkpoint's files do not match its manifest."""
 
     code = "checkpoint_damaged"
+
+
+class Diverged(PretrainerError):
+    """Training ran away: the loss or the norm of its gradient is infinite or not a number."""
+
+    code = "diverged"
 
 
 class LeaseLost(PretrainerError):

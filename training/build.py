@@ -1,0 +1,258 @@
+"""From a spec and a dataset to a running training loop: all wiring, in one place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from core.errors import BadData, CheckpointDamaged, Conflict
+from core.lifecycle import StopReason
+from core.sizing import flops_per_token, num_parameters
+from core.spec import JobSpec
+from corpora.shards import Dataset, open_dataset
+from corpora.vocabulary import Vocabulary
+from models.architectures import new_model
+from models.huggingface import WEIGHTS_METADATA, WEIGHTS_NAME, hugging_face_files
+from models.language_model import LanguageModel
+from models.model_card import Sample, model_card
+from training.checkpoint import (
+    TensorFile,
+    load_json,
+    load_tensors,
+    save_checkpoint,
+    spec_digest,
+    verify_checkpoint,
+)
+from training.evaluation import evaluate, probe
+from training.execution import decide_execution, keep_execution
+from training.loader import Loader
+from training.loop import TrainingLoop
+from training.optimizers import Optimizer, build_optimizer
+from training.ports import Plan, Reporter, SavedCheckpoint, StopSignal
+from training.state import Samples, TrainingState
+from training.telemetry import Stopwatch
+
+_CARD_NAME: Final = "README.md"
+_STATE_NAME: Final = "training_state/state.json"
+_OPTIMIZER_NAME: Final = "training_state/optimizer.safetensors"
+_RNG_PREFIX: Final = "rng."
+
+
+def train(
+    spec: JobSpec,
+    *,
+    dataset: Path,
+    out: Path,
+    resume: Path | None,
+    fence: int,
+    reporter: Reporter,
+    stop: StopSignal,
+    provenance: Mapping[str, Any],
+) -> StopReason | None:
+    """Train a model, or go on with it.
+
+    Args:
+        spec: What is asked for.
+        dataset: The directory of the encoded corpus.
+        out: Where checkpoints go; none is ever deleted.
+        resume: The checkpoint to go on from, of the same spec; None: start with fresh weights.
+        fence: The number of the attempt, part of the checkpoints' names.
+        reporter: Hears what happens.
+        stop: Asks to stop; looked at once a step.
+        provenance: Where the data came from, for the model card.
+
+    Returns:
+        None when the budget is spent; otherwise why it stopped. PAUSE and DRAIN have saved a
+        checkpoint, CANCEL has not.
+
+    Raises:
+        BadData: the dataset is damaged, or does not fit the spec.
+        CheckpointDamaged: ``resume`` is not whole.
+        Conflict: ``resume`` belongs to another spec or dataset.
+        InvalidRequest: this machine cannot do what the spec asks for.
+        Diverged: the loss or its gradient is not finite.
+    """
+    reporter.phase("preparing" if resume is None else "recovering")
+    data = open_dataset(dataset)
+    tokenizer = Tokenizer.from_str(data.tokenizer_json.decode())
+    vocabulary = Vocabulary.from_tokenizer(tokenizer)
+    if vocabulary.size != spec.model.vocab_size:
+        raise BadData(
+            f"The dataset's tokenizer has {vocabulary.size} tokens, the model's embedding "
+            f"{spec.model.vocab_size} rows.",
+            param="model.vocab_size",
+        )
+    state = _starting_state(spec, resume=resume, reporter=reporter)
+    execution = state.execution
+    execution.prepare()
+    loader = Loader(
+        data.train,
+        objective=spec.objective,
+        vocabulary=vocabulary,
+        context_length=spec.model.context_length,
+        sequences_per_step=spec.sequences_per_step,
+        seed=spec.seed,
+    )
+    model = new_model(spec.model, seed=spec.seed).to(execution.torch_device)
+    model.compute_dtype = execution.compute_dtype
+    optimizer = build_optimizer(model, spec.optimizer, precision=execution.compute_dtype)
+    if resume is not None:
+        _restore(resume, model=model, optimizer=optimizer, dataset_digest=data.manifest.digest)
+    reporter.planned(_plan(spec, loader=loader, state=state))
+
+    def look(model: LanguageModel) -> dict[str, float]:
+        return evaluate(
+            model,
+            dataset=data,
+            spec=spec,
+            vocabulary=vocabulary,
+            micro_batch=execution.micro_batch,
+            device=execution.torch_device,
+        )
+
+    def ask(model: LanguageModel) -> Samples:
+        continuations, fillings = probe(
+            model, spec=spec, tokenizer=tokenizer, device=execution.torch_device
+        )
+        return Samples(continuations, fillings)
+
+    saver = _Saver(
+        spec=spec,
+        dataset=data,
+        out=out,
+        fence=fence,
+        model=model,
+        optimizer=optimizer,
+        provenance=provenance,
+    )
+    loop = TrainingLoop(
+        spec,
+        model=model,
+        optimizer=optimizer,
+        loader=loader,
+        state=state,
+        evaluate=look,
+        probe=ask,
+        save=saver.save,
+        reporter=reporter,
+        stop=stop,
+        stopwatch=Stopwatch(already_seconds=state.elapsed_seconds),
+    )
+    return loop.run()
+
+
+def _starting_state(spec: JobSpec, *, resume: Path | None, reporter: Reporter) -> TrainingState:
+    """Step 0, or where a whole checkpoint of this very spec stands."""
+    if resume is None:
+        return TrainingState(execution=decide_execution(spec))
+    manifest = verify_checkpoint(resume)
+    if manifest.spec_sha256 != spec_digest(spec.model_dump(mode="json")):
+        raise Conflict(f"{resume.name} was trained from another spec and cannot be resumed.")
+    recorded = load_json(resume / _STATE_NAME)
+    try:
+        state = TrainingState.from_json(recorded["training"])
+    except (KeyError, TypeError) as error:
+        raise CheckpointDamaged(f"{resume.name}/{_STATE_NAME}: {error!r}") from None
+    kept = keep_execution(state.execution, spec=spec)
+    if kept != state.execution:
+        reporter.notice(
+            code="execution_changed",
+            message="This machine differs from the one that began the job; the result will not "
+            "be the same to the last bit.",
+            data={"before": state.execution.to_json(), "now": kept.to_json()},
+        )
+    return replace(state, execution=kept)
+
+
+def _restore(
+    resume: Path, *, model: LanguageModel, optimizer: Optimizer, dataset_digest: str
+) -> None:
+    """Load weights, optimizer and random generators of a verified checkpoint."""
+    recorded = load_json(resume / _STATE_NAME)
+    if recorded["dataset_digest"] != dataset_digest:
+        raise Conflict(f"{resume.name} was trained on another dataset and cannot be resumed.")
+    tensors = load_tensors(resume / _OPTIMIZER_NAME)
+    try:
+        model.load_state_dict(load_tensors(resume / WEIGHTS_NAME))
+        optimizer.load_state(tensors)
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointDamaged(f"{resume.name} does not hold this model: {error}") from None
+    torch.set_rng_state(tensors[f"{_RNG_PREFIX}cpu"])
+    if model.device.type == "cuda" and f"{_RNG_PREFIX}cuda" in tensors:
+        torch.cuda.set_rng_state(tensors[f"{_RNG_PREFIX}cuda"])
+
+
+def _plan(spec: JobSpec, *, loader: Loader, state: TrainingState) -> Plan:
+    return Plan(
+        num_steps=spec.budget.num_steps(
+            batch_tokens=spec.batch_tokens, tokens_per_epoch=loader.tokens_per_epoch
+        ),
+        num_parameters=num_parameters(spec.model),
+        tokens_per_step=spec.batch_tokens,
+        flops_per_token=flops_per_token(spec.model),
+        execution=state.execution.to_json(),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Saver:
+    """Writes everything that a checkpoint holds."""
+
+    spec: JobSpec
+    dataset: Dataset
+    out: Path
+    fence: int
+    model: LanguageModel
+    optimizer: Optimizer
+    provenance: Mapping[str, Any]
+
+    def save(self, state: TrainingState) -> SavedCheckpoint:
+        """A checkpoint of the model, the optimizer and ``state`` as they are now."""
+        spec = self.spec.model_dump(mode="json")
+        training = {"dataset_digest": self.dataset.manifest.digest, "training": state.to_json()}
+        path = save_checkpoint(
+            self.out,
+            step=state.step,
+            tokens=state.tokens,
+            fence=self.fence,
+            spec_sha256=spec_digest(spec),
+            metrics=state.metrics,
+            files={
+                **hugging_face_files(self.spec.model, tokenizer_json=self.dataset.tokenizer_json),
+                WEIGHTS_NAME: TensorFile(self.model.state_dict(), WEIGHTS_METADATA),
+                _CARD_NAME: self._card(state).encode(),
+                _OPTIMIZER_NAME: TensorFile({**self.optimizer.state(), **_rng_states()}, {}),
+                _STATE_NAME: (json.dumps(training, indent=2) + "\n").encode(),
+            },
+        )
+        return SavedCheckpoint(path, state.step, state.tokens, state.metrics)
+
+    def _card(self, state: TrainingState) -> str:
+        continued = [Sample(c.prompt, c.text) for c in state.samples.continuations]
+        filled = [Sample(f.blank, f.text) for f in state.samples.fillings]
+        return model_card(
+            self.spec,
+            step=state.step,
+            tokens=state.tokens,
+            metrics=state.metrics,
+            samples=[*continued, *filled],
+            provenance={
+                "dataset_digest": self.dataset.manifest.digest,
+                "corpus_digest": self.dataset.manifest.corpus_digest,
+                **self.provenance,
+            },
+        )
+
+
+def _rng_states() -> dict[str, Tensor]:
+    states = {f"{_RNG_PREFIX}cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states[f"{_RNG_PREFIX}cuda"] = torch.cuda.get_rng_state()
+    return states

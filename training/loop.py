@@ -1,0 +1,253 @@
+"""The training loop: one step from top to bottom, and what happens between steps.
+
+Shapes: S sequences of a step, B of a micro-batch, T tokens of a sequence, K removed tokens.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from time import perf_counter
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.errors import Diverged
+from core.lifecycle import StopReason
+from core.spec import JobSpec
+from models.language_model import LanguageModel
+from training.loader import Batch, Loader
+from training.optimizers import Optimizer
+from training.ports import Reporter, SavedCheckpoint, StopSignal
+from training.schedules import budget_progress, learning_rate_factor
+from training.state import Samples, TrainingState
+from training.telemetry import Stopwatch
+
+
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """A part of a step's batch, on the device."""
+
+    input_ids: Tensor
+    """``(B, T)``."""
+    labels: Tensor
+    """``(B, T)``, or ``(B, K)`` where ``positions`` are given."""
+    weights: Tensor
+    """Shaped as ``labels``; all weights of a step add up to 1."""
+    positions: Tensor | None
+    """``(B, K)``."""
+
+
+class TrainingLoop:
+    """Trains a model until its budget is spent or someone asks it to stop.
+
+    The result does not depend on when it was interrupted: everything that the next step needs is
+    in the model, the optimizer and :attr:`state`.
+    """
+
+    def __init__(
+        self,
+        spec: JobSpec,
+        *,
+        model: LanguageModel,
+        optimizer: Optimizer,
+        loader: Loader,
+        state: TrainingState,
+        evaluate: Callable[[LanguageModel], dict[str, float]],
+        probe: Callable[[LanguageModel], Samples],
+        save: Callable[[TrainingState], SavedCheckpoint],
+        reporter: Reporter,
+        stop: StopSignal,
+        stopwatch: Stopwatch,
+    ) -> None:
+        """Nothing runs yet.
+
+        Args:
+            spec: What is asked for.
+            model: The weights, on the device of ``state.execution``.
+            optimizer: Moves the model's parameters.
+            loader: Makes the batch of any step.
+            state: Where to go on from.
+            evaluate: Measures the model on held-out text.
+            probe: Shows the model the fixed prompts and blanks.
+            save: Writes a checkpoint of model, optimizer and the given state.
+            reporter: Hears what happens.
+            stop: Asks to stop.
+            stopwatch: The time spent on the job so far.
+        """
+        self.state = state
+        self._spec = spec
+        self._model = model
+        self._optimizer = optimizer
+        self._loader = loader
+        self._evaluate = evaluate
+        self._probe = probe
+        self._save = save
+        self._reporter = reporter
+        self._stop = stop
+        self._stopwatch = stopwatch
+        self._num_steps = spec.budget.num_steps(
+            batch_tokens=spec.batch_tokens, tokens_per_epoch=loader.tokens_per_epoch
+        )
+        self._parameters = list(model.parameters())
+        self._has_news = False  # since the last checkpoint
+
+    def run(self) -> StopReason | None:
+        """Train on.
+
+        Returns:
+            None once the budget is spent and the last checkpoint saved; otherwise why it stopped:
+            PAUSE and DRAIN after saving a checkpoint, CANCEL at once.
+
+        Raises:
+            Diverged: the loss or its gradient is not finite; no weight was changed by it.
+        """
+        self._reporter.phase("training")
+        while True:
+            finished = self._progress(self.state.step) >= 1
+            reason = self._stop.requested()
+            if reason is not None:
+                if reason is not StopReason.CANCEL:
+                    self._save_news()
+                return reason
+            if self._evaluation_is_due(finished=finished):
+                self._look_at_held_out_text()
+            if finished or self._checkpoint_is_due():
+                self._save_news()
+            if finished:
+                return None
+            self._train_one_step()
+
+    def _train_one_step(self) -> None:
+        """Fetch, forward and backward by micro-batches, clip, check, update, report."""
+        started = perf_counter()
+        step = self.state.step
+        batch = self._loader.batch(step)
+        loss_sum = torch.zeros((), device=self._model.device)
+        for part in self._micro_batches(batch):
+            loss = self._model.loss(
+                part.input_ids,
+                labels=part.labels,
+                weights=part.weights,
+                positions=part.positions,
+            )
+            loss.backward()  # type: ignore[no-untyped-call]
+            loss_sum += loss.detach()
+        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        loss_value, norm_value = loss_sum.item(), norm.item()
+        if not (math.isfinite(loss_value) and math.isfinite(norm_value)):
+            raise Diverged(
+                f"At step {step + 1} the loss is {loss_value} and the norm of its gradient "
+                f"{norm_value}. A lower optimizer.learning_rate or a longer schedule.warmup helps."
+            )
+        torch.nn.utils.clip_grads_with_norm_(
+            self._parameters, self._spec.optimizer.gradient_clip, norm
+        )
+        rate_factor = learning_rate_factor(
+            self._spec.schedule, progress=self._progress(step + 0.5)
+        )
+        self._optimizer.step(rate_factor)
+        torch._foreach_zero_(gradients)  # noqa: SLF001 - as torch's own optimizers do it
+        self._finish_step(
+            batch.num_tokens,
+            loss=loss_value,
+            gradient_norm=norm_value,
+            learning_rate=self._spec.optimizer.learning_rate * rate_factor,
+            seconds=perf_counter() - started,
+        )
+
+    def _micro_batches(self, batch: Batch) -> Iterator[MicroBatch]:
+        """Cut a step's batch into parts of ``execution.micro_batch`` sequences."""
+        device = self._model.device
+        weights = batch.loss_mask.astype(np.float32) / max(1, int(batch.loss_mask.sum()))
+        size = self.state.execution.micro_batch
+        for start in range(0, len(batch.input_ids), size):
+            part = slice(start, start + size)
+            yield MicroBatch(
+                input_ids=torch.from_numpy(batch.input_ids[part]).to(device),
+                labels=torch.from_numpy(batch.labels[part]).to(device),
+                weights=torch.from_numpy(weights[part]).to(device),
+                positions=None
+                if batch.positions is None
+                else torch.from_numpy(batch.positions[part]).to(device),
+            )
+
+    def _finish_step(
+        self,
+        num_tokens: int,
+        *,
+        loss: float,
+        gradient_norm: float,
+        learning_rate: float,
+        seconds: float,
+    ) -> None:
+        """Count the step and tell the reporter."""
+        self.state = replace(
+            self.state,
+            step=self.state.step + 1,
+            tokens=self.state.tokens + num_tokens,
+            metrics={**self.state.metrics, "train/loss": loss},
+        )
+        self._has_news = True
+        self._report(
+            {
+                "train/loss": loss,
+                "optimizer/learning_rate": learning_rate,
+                "optimizer/gradient_norm": gradient_norm,
+                "throughput/tokens_per_second": num_tokens / seconds,
+                "throughput/step_seconds": seconds,
+            }
+        )
+
+    def _progress(self, step: float) -> float:
+        """How much of the budget is spent at this step; the clock matters only if it is asked."""
+        return budget_progress(
+            step=step,
+            num_steps=self._num_steps,
+            elapsed_seconds=self._stopwatch.seconds(),
+            seconds=self._spec.budget.seconds,
+        )
+
+    def _evaluation_is_due(self, *, finished: bool) -> bool:
+        step = self.state.step
+        due = finished or step % self._spec.evaluation.every_steps == 0
+        return due and self.state.evaluated_step != step
+
+    def _look_at_held_out_text(self) -> None:
+        self._reporter.phase("evaluating")
+        values = self._evaluate(self._model)
+        samples = self._probe(self._model)
+        self.state = replace(
+            self.state,
+            evaluated_step=self.state.step,
+            metrics={**self.state.metrics, **values},
+            samples=samples,
+        )
+        self._has_news = True
+        self._report(values)
+        self._reporter.probed(
+            step=self.state.step,
+            continuations=samples.continuations,
+            fillings=samples.fillings,
+        )
+        self._reporter.phase("training")
+
+    def _checkpoint_is_due(self) -> bool:
+        step = self.state.step
+        return step > 0 and step % self._spec.checkpoints.every_steps == 0
+
+    def _save_news(self) -> None:
+        """Save a checkpoint unless the last one says it all."""
+        if not self._has_news or self.state.step == 0:
+            return
+        self._reporter.phase("saving")
+        self.state = replace(self.state, elapsed_seconds=self._stopwatch.seconds())
+        self._reporter.checkpoint_saved(self._save(self.state))
+        self._has_news = False
+        self._reporter.phase("training")
+
+    def _report(self, values: Mapping[str, float]) -> None:
+        self._reporter.metrics(step=self.state.step, tokens=self.state.tokens, values=values)

@@ -1,0 +1,275 @@
+"""The optimizers: Muon on the hidden matrices and AdamW on the rest, or AdamW on everything.
+
+Muon (https://kellerjordan.github.io/posts/muon, arXiv 2502.16982) moves a matrix by its momentum
+with all singular values brought near one. Matrices of equal shape are stacked and go through the
+Newton-Schulz iteration together, which is several times faster for small models than one by one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from core.sizing import embedding_learning_rate
+from core.spec import OptimizerSpec
+from models.language_model import LanguageModel
+
+_NEWTON_SCHULZ: Final = (3.4445, -4.7750, 2.0315)
+_NEWTON_SCHULZ_STEPS: Final = 5
+_MUON_MOMENTUM: Final = 0.95
+_ADAMW_EPS: Final = 1e-10
+"""Far below the gradients of rare tokens' rows, which 1e-8 would slow down."""
+
+
+class Optimizer(Protocol):
+    """Moves parameters against their gradients."""
+
+    def step(self, rate_factor: float) -> None:
+        """One update, at this share of the peak learning rate."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that the next update depends on, by name."""
+        ...
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what :meth:`state` gave."""
+        ...
+
+
+def build_optimizer(
+    model: LanguageModel, spec: OptimizerSpec, *, precision: torch.dtype
+) -> Optimizer:
+    """The optimizer of a model: which parameter is moved how, and how fast.
+
+    Weight decay pulls on the hidden matrices alone, not on embeddings, norms and biases.
+
+    Args:
+        model: Its parameters are moved in place.
+        spec: Which optimizer, and the peak rate of the hidden matrices.
+        precision: What Newton-Schulz computes in.
+    """
+    hidden = [(name, p) for name, p in model.named_parameters() if _is_hidden_matrix(model, p)]
+    rest = [(name, p) for name, p in model.named_parameters() if not _is_hidden_matrix(model, p)]
+    table_rate = embedding_learning_rate(spec.learning_rate)
+    groups = [AdamWGroup(rest, peak_rate=table_rate, weight_decay=0.0)]
+    betas = (spec.beta1, spec.beta2)
+    if spec.name == "adamw":
+        groups.append(
+            AdamWGroup(hidden, peak_rate=spec.learning_rate, weight_decay=spec.weight_decay)
+        )
+        return AdamW(groups, betas=betas)
+    muon = Muon(
+        hidden,
+        peak_rate=spec.learning_rate,
+        weight_decay=spec.weight_decay,
+        fused=model.fused_matrices,
+        precision=precision,
+    )
+    return Both(muon, AdamW(groups, betas=betas))
+
+
+def _is_hidden_matrix(model: LanguageModel, parameter: nn.Parameter) -> bool:
+    tables = (model.input_table, model.output_table)
+    return parameter.ndim == 2 and all(parameter is not table for table in tables)  # noqa: PLR2004 - a matrix
+
+
+class Both:
+    """Two optimizers, each with parameters of its own."""
+
+    def __init__(self, muon: Muon, adamw: AdamW) -> None:
+        """Their parameters must not overlap."""
+        self._parts = (muon, adamw)
+
+    def step(self, rate_factor: float) -> None:
+        """One update of each."""
+        for part in self._parts:
+            part.step(rate_factor)
+
+    def state(self) -> dict[str, Tensor]:
+        """The state of each; their names are distinct."""
+        return {name: tensor for part in self._parts for name, tensor in part.state().items()}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what :meth:`state` gave."""
+        for part in self._parts:
+            part.load_state(state)
+
+
+class Muon:
+    """Muon with the update scaled to the size of AdamW's, ``0.2 * sqrt(max(rows, columns))``."""
+
+    def __init__(
+        self,
+        named_parameters: Iterable[tuple[str, nn.Parameter]],
+        *,
+        peak_rate: float,
+        weight_decay: float,
+        fused: Mapping[str, int],
+        precision: torch.dtype,
+    ) -> None:
+        """Sort the matrices into stacks of equal shape.
+
+        Args:
+            named_parameters: Matrices, moved in place.
+            peak_rate: The learning rate at factor 1.
+            weight_decay: Decoupled, times the learning rate.
+            fused: How many matrices lie on top of each other in a parameter, by its name's end;
+                each is orthogonalised on its own.
+            precision: What Newton-Schulz computes in.
+        """
+        self._peak_rate = peak_rate
+        self._weight_decay = weight_decay
+        by_shape: dict[tuple[int, int], list[_Member]] = defaultdict(list)
+        for name, parameter in named_parameters:
+            parts = next((n for end, n in fused.items() if name.endswith(end)), 1)
+            rows, columns = parameter.shape
+            by_shape[rows // parts, columns].append(_Member(name, parameter, parts))
+        self._stacks = [
+            _Stack(members, shape=shape, precision=precision) for shape, members in by_shape.items()
+        ]
+
+    @torch.no_grad()
+    def step(self, rate_factor: float) -> None:
+        """One update, at this share of the peak learning rate."""
+        rate = self._peak_rate * rate_factor
+        for stack in self._stacks:
+            stack.step(rate, weight_decay=self._weight_decay)
+
+    def state(self) -> dict[str, Tensor]:
+        """The momentum of every parameter."""
+        return {
+            f"muon.momentum.{member.name}": momentum.reshape(member.parameter.shape)
+            for stack in self._stacks
+            for member, momentum in stack.momenta()
+        }
+
+    @torch.no_grad()
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what :meth:`state` gave."""
+        for stack in self._stacks:
+            for member, momentum in stack.momenta():
+                momentum.copy_(state[f"muon.momentum.{member.name}"].view_as(momentum))
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A parameter of ``parts`` matrices on top of each other."""
+
+    name: str
+    parameter: nn.Parameter
+    parts: int
+
+
+class _Stack:
+    """Matrices of one shape, updated together."""
+
+    def __init__(
+        self, members: list[_Member], *, shape: tuple[int, int], precision: torch.dtype
+    ) -> None:
+        self._members = members
+        self._precision = precision
+        self._scale = 0.2 * max(shape) ** 0.5
+        self._shape = shape
+        num_matrices = sum(member.parts for member in members)
+        self._momentum = torch.zeros(num_matrices, *shape, device=members[0].parameter.device)
+        self._gradient = torch.empty_like(self._momentum)
+
+    def momenta(self) -> Iterable[tuple[_Member, Tensor]]:
+        """Each member with its slice of the momentum, ``(parts, rows, columns)``."""
+        sizes = [member.parts for member in self._members]
+        return zip(self._members, self._momentum.split(sizes), strict=True)
+
+    def step(self, rate: float, *, weight_decay: float) -> None:
+        """Nesterov momentum, orthogonalised, taken off the weights."""
+        gradients = [self._matrices(member, member.parameter.grad) for member in self._members]
+        torch.cat(gradients, out=self._gradient)
+        self._momentum.lerp_(self._gradient, 1 - _MUON_MOMENTUM)
+        update = self._gradient.lerp_(self._momentum, _MUON_MOMENTUM)
+        update = orthogonalise(update.to(self._precision)).to(self._momentum.dtype)
+        sizes = [member.parts for member in self._members]
+        for member, part in zip(self._members, update.split(sizes), strict=True):
+            weights = self._matrices(member, member.parameter)
+            weights.mul_(1 - rate * weight_decay).add_(part, alpha=-rate * self._scale)
+
+    def _matrices(self, member: _Member, tensor: Tensor | None) -> Tensor:
+        assert tensor is not None
+        return tensor.view(member.parts, *self._shape)
+
+
+def orthogonalise(stack: Tensor) -> Tensor:
+    """Bring all singular values of each matrix near one, by five steps of Newton-Schulz.
+
+    Args:
+        stack: ``(matrices, rows, columns)``; unchanged.
+
+    Returns:
+        The same shape and precision; singular values between about 0.5 and 1.5.
+    """
+    a, b, c = _NEWTON_SCHULZ
+    tall = stack.shape[-2] > stack.shape[-1]
+    x = stack.mT if tall else stack
+    x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp(min=1e-7)
+    for _ in range(_NEWTON_SCHULZ_STEPS):
+        gram = torch.bmm(x, x.mT)
+        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        x = torch.baddbmm(x, polynomial, x, beta=a)
+    return x.mT if tall else x
+
+
+@dataclass(frozen=True, slots=True)
+class AdamWGroup:
+    """Parameters that share a peak rate and a decay."""
+
+    named_parameters: list[tuple[str, nn.Parameter]]
+    peak_rate: float
+    weight_decay: float
+
+
+class AdamW:
+    """torch's fused AdamW, with its state under the parameters' names."""
+
+    def __init__(self, groups: list[AdamWGroup], *, betas: tuple[float, float]) -> None:
+        """The parameters are moved in place."""
+        self._groups = [group for group in groups if group.named_parameters]
+        self._inner = torch.optim.AdamW(
+            [
+                {
+                    "params": [parameter for _, parameter in group.named_parameters],
+                    "weight_decay": group.weight_decay,
+                }
+                for group in self._groups
+            ],
+            betas=betas,
+            eps=_ADAMW_EPS,
+            fused=True,
+        )
+
+    def step(self, rate_factor: float) -> None:
+        """One update, at this share of each group's peak learning rate."""
+        for group, inner in zip(self._groups, self._inner.param_groups, strict=True):
+            inner["lr"] = group.peak_rate * rate_factor
+        self._inner.step()
+
+    def state(self) -> dict[str, Tensor]:
+        """Both moments and the number of updates of every parameter."""
+        return {
+            f"adamw.{part}.{name}": tensor
+            for group in self._groups
+            for name, parameter in group.named_parameters
+            for part, tensor in self._inner.state[parameter].items()
+        }
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what :meth:`state` gave."""
+        for group in self._groups:
+            for name, parameter in group.named_parameters:
+                self._inner.state[parameter] = {
+                    part: state[f"adamw.{part}.{name}"].to(parameter.device, copy=True)
+                    for part in ("step", "exp_avg", "exp_avg_sq")
+                }

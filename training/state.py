@@ -1,0 +1,68 @@
+"""Where a training run stands: everything but weights and optimizer, as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from training.execution import Execution
+from training.ports import Candidate, Continuation, Filling
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """What the model last said to the fixed prompts and blanks."""
+
+    continuations: Sequence[Continuation] = ()
+    fillings: Sequence[Filling] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingState:
+    """Where a run stands after ``step`` steps.
+
+    The loader is a pure function of seed and step, and the schedule of the step and the elapsed
+    time, so neither has a state of its own.
+    """
+
+    execution: Execution
+    step: int = 0
+    tokens: int = 0
+    elapsed_seconds: float = 0.0
+    evaluated_step: int | None = None
+    """The step after which held-out text was last looked at."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """The latest value of every metric that describes the weights."""
+    samples: Samples = Samples()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for ``json.dumps``."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, recorded: Mapping[str, Any]) -> TrainingState:
+        """Read back what :meth:`to_json` wrote."""
+        return cls(
+            **{
+                **recorded,
+                "execution": Execution.from_json(recorded["execution"]),
+                "samples": _samples(recorded["samples"]),
+            }
+        )
+
+
+def _samples(recorded: Mapping[str, Any]) -> Samples:
+    return Samples(
+        continuations=[Continuation(**item) for item in recorded["continuations"]],
+        fillings=[
+            Filling(
+                blank=item["blank"],
+                text=item["text"],
+                candidates=[
+                    [Candidate(**candidate) for candidate in gap] for gap in item["candidates"]
+                ],
+            )
+            for item in recorded["fillings"]
+        ],
+    )
