@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import NullPool
+
+import db.tables
+from core.errors import Unavailable
+from db.base import Base
+from db.connections import open_engine, parse_url
+from db.engine import Database
+from db.migrate import configuration, head_revision
+
+
+@pytest.fixture
+def empty(empty_database_url: str) -> Iterator[Database]:
+    database = Database(empty_database_url)
+    yield database
+    database.close()
+
+
+def test_migrations_from_nothing_give_exactly_the_tables(
+    empty: Database, empty_database_url: str
+) -> None:
+    assert db.tables.Job.__tablename__ in Base.metadata.tables
+    empty.migrate()
+    engine = open_engine(parse_url(empty_database_url), poolclass=NullPool)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_migrating_twice_changes_nothing_and_keeps_the_rows(empty: Database) -> None:
+    empty.migrate()
+    empty.migrate()
+    with empty.unit_of_work() as uow:
+        assert [project.name for project in uow.projects.all()] == ["default"]
+
+
+def test_processes_that_start_together_migrate_once(empty_database_url: str) -> None:
+    databases = [Database(empty_database_url) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(Database.migrate, databases))
+    assert databases[0].check().revision == head_revision()
+    for database in databases:
+        database.close()
+
+
+def test_a_database_without_its_schema_is_not_ready(empty: Database) -> None:
+    with pytest.raises(Unavailable, match="schema is empty"):
+        empty.check()
+
+
+def test_every_migration_can_be_undone(empty: Database, empty_database_url: str) -> None:
+    empty.migrate()
+    engine = open_engine(parse_url(empty_database_url), poolclass=NullPool)
+    with engine.connect() as connection:
+        command.downgrade(configuration(connection), "base")
+    with pytest.raises(Unavailable, match="schema is empty"):
+        empty.check()
+
+
+def test_migrations_run_from_any_directory(
+    empty: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    empty.migrate()
+    assert empty.check().revision == head_revision()
+
+
+def test_an_older_sqlite_file_is_copied_before_it_changes(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        connection.execute("INSERT INTO alembic_version VALUES ('0000')")
+    connection.close()
+    database = Database(f"sqlite:///{path}")
+    with pytest.raises(Exception, match="0000"):  # nobody knows how to go on from there
+        database.migrate()
+    database.close()
+    (copy,) = tmp_path.glob("old.db.before-*-at-0000")
+    with sqlite3.connect(copy) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [
+            ("0000",)
+        ]
+    connection.close()
