@@ -30,12 +30,13 @@ from training.checkpoint import (
     spec_digest,
     verify_checkpoint,
 )
-from training.evaluation import evaluate, probe
+from training.evaluation import evaluate
 from training.execution import decide_execution, keep_execution
 from training.loader import Loader
 from training.loop import TrainingLoop
 from training.optimizers import Optimizer, build_optimizer
 from training.ports import Plan, Reporter, SavedCheckpoint, StopSignal
+from training.probes import probe
 from training.state import Samples, TrainingState
 from training.telemetry import Stopwatch
 
