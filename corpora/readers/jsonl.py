@@ -1,0 +1,85 @@
+"""JSON Lines (https://jsonlines.org): one object a line, its text in one field."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from corpora.readers.decoding import decode_line, without_surrogates
+from corpora.readers.record import MAX_LINE_BYTES, Dropped, DropReason, Notice, Record, excerpt
+
+_EXCERPT_BYTES = 1024
+
+
+class _UnreadableLineError(ValueError):
+    """A line that is not JSON."""
+
+
+def read_jsonl(
+    pieces: Iterator[bytes],
+    *,
+    text_field: str,
+    notice: Notice,
+    max_line_bytes: int = MAX_LINE_BYTES,
+) -> Iterator[Record | Dropped]:
+    """Yield each line's text, or why it has none; blank lines are no records.
+
+    Args:
+        pieces: UTF-8, as far as it is.
+        text_field: the object's field that holds the text.
+        notice: told of undecodable bytes and lone surrogates.
+        max_line_bytes: a longer line is dropped without ever being held in memory.
+    """
+    for number, line in enumerate(_lines(pieces, max_line_bytes), start=1):
+        place = f"line {number}"
+        if len(line) > max_line_bytes:
+            yield _dropped(place, "line_too_long", line)
+        elif line and not line.isspace():
+            yield _read_line(line, place, text_field, notice)
+
+
+def _read_line(line: bytes, place: str, text_field: str, notice: Notice) -> Record | Dropped:
+    try:
+        value = orjson.loads(line)
+    except ValueError:
+        try:
+            value = _parse_leniently(line, place, notice)
+        except _UnreadableLineError:
+            return _dropped(place, "bad_json", line)
+    if not isinstance(value, dict) or text_field not in value:
+        return _dropped(place, "no_text_field", line)
+    text = value[text_field]
+    if not isinstance(text, str):
+        return _dropped(place, "text_is_no_string", line)
+    return Record(place, without_surrogates(text, place, notice))
+
+
+def _parse_leniently(line: bytes, place: str, notice: Notice) -> Any:  # noqa: ANN401  JSON is anything
+    """Parse what orjson refuses and people write: bad bytes, lone surrogates, NaN."""
+    noticed: list[Any] = []
+    try:
+        value = json.loads(decode_line(line, place, noticed.append))
+    except (ValueError, RecursionError) as error:
+        raise _UnreadableLineError from error
+    for bad_bytes in noticed:
+        notice(bad_bytes)
+    return value
+
+
+def _lines(pieces: Iterator[bytes], max_line_bytes: int) -> Iterator[bytes]:
+    """Split at newlines; of a line that is too long only its beginning is kept, just too long."""
+    tail = b""
+    for piece in pieces:
+        lines = piece.split(b"\n")
+        lines[0] = tail + lines[0][: max_line_bytes + 1 - len(tail)]
+        tail = lines.pop()[: max_line_bytes + 1]
+        yield from lines
+    if tail:
+        yield tail
+
+
+def _dropped(place: str, reason: DropReason, line: bytes) -> Dropped:
+    return Dropped(place, reason, excerpt(line[:_EXCERPT_BYTES].decode(errors="replace")))

@@ -1,0 +1,154 @@
+"""Train and validation: chosen by content, so that equal documents never straddle.
+
+A document is held out iff its fingerprint lies below a threshold. Which side it is on does not
+depend on what else the corpus holds, unless the threshold has to be raised.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corpora.readers.plain import paragraph_border
+from corpora.spool import Spool
+
+LEAST_SHARE: Final = 0.01
+MOST_SHARE: Final = 0.1
+MOST_OF_WANTED: Final = 1.5
+"""Chance may hold out this many times ``validation_fraction`` before it counts as too much."""
+ENOUGH_BYTES: Final = 2**13
+"""A small corpus holds out more than 1 %, up to ``LEAST_SHARE_IF_SMALL``: a window must fit."""
+LEAST_SHARE_IF_SMALL: Final = 0.05
+
+_HASH_RANGE = 2**64
+_BIN_SHIFT = np.uint64(48)
+_NUM_BINS = 2**16
+_NUM_LONGEST = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """What is held out for validation: documents below a threshold, or the tails of some."""
+
+    threshold: int
+    """Documents whose fingerprint's lower half is below this are held out whole."""
+    tails: dict[tuple[int, int], int] = field(default_factory=dict)
+    """About how many bytes are held out of the end of these documents, by fingerprint."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The rows of a chunk that are no duplicates."""
+
+    high: NDArray[np.uint64]
+    low: NDArray[np.uint64]
+    num_bytes: NDArray[np.int64]
+
+
+class _Corpus:
+    """The kept documents' facts, chunk by chunk, as often as needed."""
+
+    def __init__(self, spool: Spool, is_duplicate: NDArray[np.bool_]) -> None:
+        self._spool = spool
+        self._is_duplicate = is_duplicate
+        self.num_bytes = sum(int(kept.num_bytes.sum()) for kept in self.chunks())
+
+    def chunks(self) -> Iterator[_Kept]:
+        for start, facts in self._spool.facts():
+            kept = facts[~self._is_duplicate[start : start + len(facts)]]
+            yield _Kept(kept["high"], kept["low"], kept["num_bytes"].astype(np.int64))
+
+    def bytes_below(self, threshold: int) -> int:
+        return sum(
+            int(kept.num_bytes[kept.low < np.uint64(threshold)].sum()) for kept in self.chunks()
+        )
+
+
+def choose_split(spool: Spool, is_duplicate: NDArray[np.bool_], *, fraction: float) -> Split:
+    """Hold out about ``fraction`` of the text, by its bytes.
+
+    The threshold starts at ``fraction`` and is raised until validation holds 1 % of the bytes (of a
+    small corpus more). If no threshold gives that without taking more than a tenth, as with one
+    book, the tails of the longest documents are held out instead.
+    """
+    corpus = _Corpus(spool, is_duplicate)
+    least = max(
+        LEAST_SHARE * corpus.num_bytes, min(ENOUGH_BYTES, LEAST_SHARE_IF_SMALL * corpus.num_bytes)
+    )
+    most_share = max(MOST_SHARE, MOST_OF_WANTED * fraction)
+    threshold = min(int(fraction * _HASH_RANGE), _HASH_RANGE - 1)
+    held_out = corpus.bytes_below(threshold)
+    if held_out < least:
+        threshold = _raised_threshold(corpus, least)
+        held_out = corpus.bytes_below(threshold)
+    if least <= held_out <= most_share * corpus.num_bytes:
+        return Split(threshold)
+    goal = max(least, fraction * corpus.num_bytes)
+    return Split(0, _choose_tails(corpus, goal=int(goal), most_share=most_share))
+
+
+def cut_tail(text: str, *, num_bytes: int) -> int:
+    """Where the last ``num_bytes`` or some more of ``text`` begin, at a paragraph if there is one."""
+    content = len(text.rstrip())
+    wanted = max(1, num_bytes * len(text) // len(text.encode()))
+    limit = max(1, content - wanted)
+    earliest = max(0, limit - wanted // 2)
+    return earliest + paragraph_border(text[earliest:limit], limit - earliest)
+
+
+def _raised_threshold(corpus: _Corpus, least: float) -> int:
+    """The smallest threshold below which there are ``least`` bytes."""
+    histogram = np.zeros(_NUM_BINS)
+    for kept in corpus.chunks():
+        bins = (kept.low >> _BIN_SHIFT).astype(np.int64)
+        histogram += np.bincount(bins, weights=kept.num_bytes, minlength=_NUM_BINS)
+    below = np.cumsum(histogram)
+    bin_index = min(int(np.searchsorted(below, least)), _NUM_BINS - 1)
+    missing = least - (below[bin_index] - histogram[bin_index])
+    for low, num_bytes in sorted(_bytes_by_hash(corpus, bin_index).items()):
+        missing -= num_bytes
+        if missing <= 0:
+            return min(low + 1, _HASH_RANGE - 1)
+    return _HASH_RANGE - 1
+
+
+def _bytes_by_hash(corpus: _Corpus, bin_index: int) -> dict[int, int]:
+    sums: dict[int, int] = {}
+    for kept in corpus.chunks():
+        inside = (kept.low >> _BIN_SHIFT) == np.uint64(bin_index)
+        for low, num_bytes in zip(
+            kept.low[inside].tolist(), kept.num_bytes[inside].tolist(), strict=True
+        ):
+            sums[low] = sums.get(low, 0) + num_bytes
+    return sums
+
+
+def _choose_tails(corpus: _Corpus, *, goal: int, most_share: float) -> dict[tuple[int, int], int]:
+    """Take from the longest documents, no more than ``most_share`` of each, until it is enough."""
+    tails: dict[tuple[int, int], int] = {}
+    for num_bytes, high, low in _longest(corpus):
+        # half of it again may be added to reach a paragraph's border
+        take = min(int(num_bytes * most_share / MOST_OF_WANTED), goal)
+        if take < 1:
+            break
+        # equal documents, where they are kept, are all cut alike
+        tails[high, low] = take
+        goal -= take
+    return tails
+
+
+def _longest(corpus: _Corpus) -> list[tuple[int, int, int]]:
+    longest: list[tuple[int, int, int]] = []
+    for kept in corpus.chunks():
+        top = np.argsort(-kept.num_bytes, kind="stable")[:_NUM_LONGEST]
+        rows = zip(
+            kept.num_bytes[top].tolist(), kept.high[top].tolist(), kept.low[top].tolist(),
+            strict=True,
+        )  # fmt: skip
+        longest = heapq.nlargest(_NUM_LONGEST, [*longest, *rows])
+    return longest
