@@ -1,10 +1,8 @@
 """Objectives: how words are removed from a window of text, and what a model must put back.
 
-Every objective says how a split is cut into windows of tokens, and turns windows into samples. All
-randomness comes from (seed, sample index), so that loader, evaluation and the API's examples see
-the same, at any step and in any order, for a job that was interrupted or not.
-
-The stream of a split is its documents, each behind an `<|endoftext|>`, and one more at the end.
+Every objective says how long the windows are that `corpora.windows` cuts a split into, and turns
+windows into samples. All randomness comes from (seed, sample index), so that loader, evaluation and
+the API's examples see the same, at any step and in any order, whether a job was interrupted or not.
 
 Shape suffixes: W windows, R tokens read for a window, T context length, K removed tokens.
 """
@@ -21,19 +19,6 @@ from numpy.typing import NDArray
 from core.spec import CausalObjective, MaskedObjective, Objective
 from corpora.counter_random import Use, derive_key, random_bits
 from corpora.vocabulary import CLS, END_OF_TEXT, MASK, PAD, SEP, Vocabulary
-
-
-class TokenStream(Protocol):
-    """Random access to the tokens of a split."""
-
-    @property
-    def num_tokens(self) -> int:
-        """How many there are."""
-        ...
-
-    def read(self, start: int, count: int) -> NDArray[np.int64]:
-        """``count`` of them from ``start`` on."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,47 +71,6 @@ def remover_for(objective: Objective, *, vocabulary: Vocabulary, context_length:
     if isinstance(objective, CausalObjective):
         return CausalRemover(context_length)
     return MaskedRemover(context_length, objective, vocabulary)
-
-
-@dataclass(frozen=True)
-class Windows:
-    """A split cut into the windows of a remover; no token is lost.
-
-    The last window ends with the split and so overlaps the one before it. A split shorter than a
-    window is one window, filled up with `<|pad|>`.
-    """
-
-    stream: TokenStream
-    remover: Remover
-
-    @cached_property
-    def count(self) -> int:
-        """How many windows there are; 0 for an empty split."""
-        if not self.stream.num_tokens:
-            return 0
-        shared = self.remover.tokens_read - self.remover.stride
-        return max(1, -(-(self._stream_length - shared) // self.remover.stride))
-
-    def starts(self, windows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where in the stream each of these windows begins, int64 [W]."""
-        last = max(0, self._stream_length - self.remover.tokens_read)
-        return np.minimum(windows * self.remover.stride, last)
-
-    def read(self, windows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The tokens of these windows, [W, R]."""
-        num_tokens, count = self.stream.num_tokens, self.remover.tokens_read
-        tokens_WR = np.empty((len(windows), count), dtype=np.int64)
-        for row, start in zip(tokens_WR, self.starts(windows).tolist(), strict=True):
-            available = min(count, num_tokens - start)
-            row[:available] = self.stream.read(start, available)
-            if available < count:
-                row[available] = END_OF_TEXT
-                row[available + 1 :] = PAD
-        return tokens_WR
-
-    @property
-    def _stream_length(self) -> int:
-        return self.stream.num_tokens + 1
 
 
 @dataclass(frozen=True, slots=True)

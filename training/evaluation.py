@@ -22,9 +22,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.spec import CausalObjective, JobSpec, MaskedObjective
-from corpora.objectives import Samples, TokenStream, Windows, remover_for
+from corpora.objectives import Samples, remover_for
 from corpora.shards import Dataset
 from corpora.vocabulary import Vocabulary
+from corpora.windows import TokenStream, Windows
 
 EVALUATION_RATE: Final = 0.15
 """Share of the tokens removed from held-out text, whatever rate a job trains with."""

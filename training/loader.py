@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from core.errors import BadData
 from core.spec import Objective
-from corpora.counter_random import Use, derive_key, permuted
-from corpora.objectives import TokenStream, Windows, remover_for
+from corpora.objectives import remover_for
 from corpora.vocabulary import Vocabulary
+from corpora.windows import TokenStream, Windows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,25 +77,11 @@ class Loader:
         """The batch of one step; the first is step 0."""
         first = step * self._sequences_per_step
         samples = np.arange(first, first + self._sequences_per_step, dtype=np.int64)
-        tokens = self._windows.read(self.windows_of(samples))
-        made = self._remover.remove(tokens, seed=self._seed, samples=samples)
+        made = self._windows.samples(samples, seed=self._seed)
         return Batch(
             input_ids=made.input_ids,
             labels=made.labels,
             positions=made.positions,
             loss_mask=made.loss_mask,
             num_tokens=made.input_ids.size,
-        )
-
-    def windows_of(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Which window each of these ascending sample indices is made from, int64 [W]."""
-        epochs, places = np.divmod(samples, self._windows.count)
-        key = derive_key(self._seed, Use.SHUFFLE)
-        return np.concatenate(
-            [
-                permuted(
-                    places[epochs == epoch], size=self._windows.count, key=derive_key(key, epoch)
-                )
-                for epoch in range(int(epochs[0]), int(epochs[-1]) + 1)
-            ]
         )
