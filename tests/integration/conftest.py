@@ -23,6 +23,7 @@ from db.engine import Database
 from tests.integration.fakes import FakeClock
 
 _STARTUP_SECONDS = 30
+_INITDB_OPTIONS = ["-U", "postgres", "-A", "trust", "-E", "utf8", "--no-sync", "--no-instructions", "--locale=C"]
 
 
 def _programs() -> Path:
@@ -51,8 +52,7 @@ class PostgresServer:
             as_user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
         data = self._directory / "data"
         subprocess.run(
-            [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "utf8"]
-            + ["--no-sync", "--no-instructions", "--locale=C"],
+            [programs / "initdb", "-D", data, *_INITDB_OPTIONS],
             check=True,
             stdout=subprocess.DEVNULL,
             cwd=self._directory,

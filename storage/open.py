@@ -1,0 +1,39 @@
+"""A store by URL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from core.errors import InvalidRequest
+from storage.base import Store
+from storage.local import LocalStore
+
+
+def open_store(url: str) -> Store:
+    """``file:///dir``, ``s3://bucket/prefix``, ``gs://...``, ``az://...`` or ``memory:///``.
+
+    Credentials, region and endpoint of a bucket come from its vendor's environment variables, such
+    as ``AWS_ACCESS_KEY_ID`` and ``AWS_ENDPOINT_URL``.
+
+    Raises:
+        InvalidRequest: no store is named by such a URL.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        path = Path(unquote(parts.path))
+        if parts.netloc or not path.is_absolute():
+            raise InvalidRequest(
+                f"{url!r} names no directory; write file:///absolute/path", param="store_url"
+            )
+        return LocalStore(path)
+    # Imported here: with a local store, nobody needs to load a client for three clouds.
+    import obstore.store  # noqa: PLC0415
+    from obstore.exceptions import BaseError  # noqa: PLC0415
+
+    from storage.object_store import ObjectStore  # noqa: PLC0415
+
+    try:
+        return ObjectStore(obstore.store.from_url(url))
+    except (BaseError, ValueError) as error:
+        raise InvalidRequest(f"{url!r} names no store: {error}", param="store_url") from error

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import errno
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from core.errors import Unavailable
+from storage.local import LocalStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path / "store")
+
+
+def leftovers(store: LocalStore) -> list[Path]:
+    return list(store._staging.iterdir())
+
+
+def test_a_writer_that_died_is_swept_and_a_young_one_is_not(store: LocalStore) -> None:
+    writer = store.writer("files/a")
+    writer.write(b"half")
+    writer._file.close()  # as the end of its process does
+    assert store.sweep(older_than=timedelta(hours=1)) == 0
+    assert store.sweep(older_than=timedelta(0)) == 1
+    assert leftovers(store) == []
+
+
+def test_a_file_of_the_same_file_system_is_linked_not_copied(
+    store: LocalStore, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"abc")
+    store.put_file("files/a", source)
+    assert source.samefile(store.materialise_file("files/a", cache=tmp_path))
+    store.put_file("files/a", source)
+    assert leftovers(store) == []
+
+
+@pytest.mark.skipif(not os.path.ismount("/dev/shm"), reason="needs a second file system")
+def test_a_file_of_another_file_system_is_copied(store: LocalStore) -> None:
+    source = Path(f"/dev/shm/pretrainer-test-{os.getpid()}")
+    try:
+        source.write_bytes(b"abc")
+        store.put_file("files/a", source)
+    finally:
+        source.unlink()
+    assert b"".join(store.open("files/a")) == b"abc"
+
+
+def test_bytes_are_synced_before_their_name_and_the_name_before_success(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    real_fsync, real_replace = os.fsync, Path.replace
+
+    def fsync(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        calls.append("fsync " + ("bytes" if path.is_file() else path.name))
+        real_fsync(descriptor)
+
+    def replace(self: Path, target: Path) -> Path:
+        calls.append(f"rename to {target.name}")
+        return real_replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    writer = store.writer("corpora/c/a")
+    writer.write(b"x")
+    writer.commit()
+    (tmp_path / "source").write_bytes(b"y")
+    store.put_file("corpora/c/b", tmp_path / "source")
+    assert calls == [
+        "fsync bytes",
+        "fsync store",
+        "fsync corpora",
+        "rename to a",
+        "fsync c",
+        "fsync bytes",
+        "rename to b",
+        "fsync c",
+    ]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_told_as_such_and_the_writer_can_be_aborted(store: LocalStore) -> None:
+    writer = store.writer("files/a")
+    writer._file.close()
+    writer._file = Path("/dev/full").open("wb")  # noqa: SIM115 - the writer closes it
+    with pytest.raises(Unavailable, match=os.strerror(errno.ENOSPC)) as caught:
+        writer.write(b"x" * 1_000_000)
+    assert caught.value.error_code == "disk_full"
+    writer.abort()
+    assert leftovers(store) == []
+
+
+def test_a_root_that_cannot_be_written_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Unavailable):
+        LocalStore(tmp_path / "file" / "store").check()
+
+
+def test_the_free_room_is_that_of_the_file_system(store: LocalStore) -> None:
+    assert store.free_bytes() > 0
