@@ -207,7 +207,7 @@ def _read_shard(path: Path, shard: DocumentShard) -> Iterator[bytes]:
 def read_lines(file: io.BufferedReader) -> Iterator[bytes]:
     """The lines of a zstd file of our own."""
     reader = zstandard.ZstdDecompressor().stream_reader(file)
-    with io.BufferedReader(reader, buffer_size=_READ_BYTES) as lines:  # type: ignore[arg-type]
+    with io.BufferedReader(reader, buffer_size=_READ_BYTES) as lines:
         yield from lines
 
 

@@ -96,7 +96,9 @@ def build_corpus(
         split = choose_split(spool, is_duplicate, fraction=options.validation_fraction)
         writing = _Writing(spool, is_duplicate, split, findings)
         written = writing.run(directory / DOCUMENTS_NAME, options, progress)
-    return _finish(directory, files, options, findings, split, written)
+    return _finish(
+        directory, files=files, options=options, findings=findings, split=split, written=written
+    )
 
 
 def _nothing_left(findings: Findings) -> BadData:
@@ -278,6 +280,7 @@ class _Writing:
 
 def _finish(
     directory: Path,
+    *,
     files: Sequence[SourceFile],
     options: CorpusOptions,
     findings: Findings,
@@ -315,7 +318,9 @@ def _finish(
         ),
         languages=stats.languages,
         split=SplitReport(
-            rule=_split_rule(split, written.num_tails, options), splits=written.splits
+            rule=_split_rule(split, written.num_tails, options),
+            num_documents={name: part.num_documents for name, part in written.splits.items()},
+            num_bytes={name: part.num_bytes for name, part in written.splits.items()},
         ),
         notes=_notes(findings),
     )
@@ -362,10 +367,11 @@ def _split_rule(split: Split, num_tails: int, options: CorpusOptions) -> str:
 def _notes(findings: Findings) -> tuple[str, ...]:
     if not findings.num_cut_files:
         return ()
-    return (
+    note = (
         f"{findings.num_cut_files} files are longer than {MAX_RECORD_BYTES} bytes and were cut at "
-        "the ends of paragraphs; each piece is a record.",
+        "the ends of paragraphs; each piece is a record."
     )
+    return (note,)
 
 
 def _canonical(value: Any) -> bytes:  # noqa: ANN401  whatever JSON can write

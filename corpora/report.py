@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import Field
 
 from core.spec import Frozen
-from corpora.documents import CorpusSplit, CorpusStats
+from corpora.documents import CorpusStats
 from corpora.readers.record import BadBytes, Dropped
 from corpora.shards import SplitName
 
@@ -49,8 +49,8 @@ class BadPlace(Frozen):
 class BadBytesReport(Frozen):
     """Bytes that were replaced (undecodable, lone surrogates) or removed (NUL)."""
 
-    count: int = 0
-    by_damage: dict[str, int] = {}
+    count: int
+    by_damage: dict[str, int]
     places: tuple[BadPlace, ...] = Field(default=(), description="The first of them")
 
 
@@ -82,7 +82,8 @@ class SplitReport(Frozen):
     """The split as it came out, and the rule that made it."""
 
     rule: str
-    splits: dict[SplitName, CorpusSplit]
+    num_documents: dict[SplitName, int]
+    num_bytes: dict[SplitName, int]
 
 
 class CorpusReport(Frozen):

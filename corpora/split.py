@@ -93,7 +93,7 @@ def choose_split(spool: Spool, is_duplicate: NDArray[np.bool_], *, fraction: flo
 
 
 def cut_tail(text: str, *, num_bytes: int) -> int:
-    """Where the last ``num_bytes`` or some more of ``text`` begin, at a paragraph if there is one."""
+    """Where the last ``num_bytes`` of ``text`` begin, or up to half more to start a paragraph."""
     content = len(text.rstrip())
     wanted = max(1, num_bytes * len(text) // len(text.encode()))
     limit = max(1, content - wanted)

@@ -41,9 +41,8 @@ class Spool:
         self.num_documents = 0
         self._texts_path = directory / "texts.jsonl.zst"
         self._facts_path = directory / "facts.bin"
-        self._texts = zstandard.ZstdCompressor(level=_FAST_LEVEL).stream_writer(
-            self._texts_path.open("wb")
-        )
+        self._compressor = zstandard.ZstdCompressor(level=_FAST_LEVEL).compressobj()
+        self._texts = self._texts_path.open("wb")
         self._facts = self._facts_path.open("wb", buffering=_ROW.size * _ROWS_BUFFERED)
 
     def add(
@@ -53,12 +52,14 @@ class Spool:
         data = text.encode()
         high, low = fingerprint
         self._facts.write(_ROW.pack(high, low, len(data), hashlib.sha256(data).digest()))
-        self._texts.write(document_line(text, file=file, place=place, record=record))
+        line = document_line(text, file=file, place=place, record=record)
+        self._texts.write(self._compressor.compress(line))
         self.num_documents += 1
         return len(data)
 
     def finish(self) -> None:
         """Nothing more will be added; from now on it can be read."""
+        self._texts.write(self._compressor.flush())
         self._texts.close()
         self._facts.close()
 
