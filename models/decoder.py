@@ -38,9 +38,7 @@ class Decoder(LanguageModel):
     def hidden(self, input_ids_BT: Tensor) -> Tensor:
         """The last layer's normalised states, ``(B, T, D)``."""
         x = self.model.embed_tokens(input_ids_BT, dtype=self.compute_dtype)
-        tables = rotary_tables(
-            x.shape[1], head_width=self.shape.head_dim, theta=ROPE_THETA, like=x
-        )
+        tables = rotary_tables(x.shape[1], head_width=self.shape.head_dim, theta=ROPE_THETA, like=x)
         for layer in self.model.layers:
             x = layer(x, tables)
         return self.model.norm(x)  # type: ignore[no-any-return]
@@ -88,8 +86,7 @@ class _Layer(nn.Module):
     def forward(self, x_BTD: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
         """``(B, T, D) -> (B, T, D)``."""
         x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), tables)
-        x_BTD = x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
-        return x_BTD
+        return x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))  # type: ignore[no-any-return]
 
 
 class _Attention(nn.Module):
@@ -115,7 +112,7 @@ class _Attention(nn.Module):
         return self.o_proj(seen.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
     def _heads(self, x_BTD: Tensor) -> Tensor:
-        return x_BTD.unflatten(-1, (-1, self.head_dim))
+        return x_BTD.view(*x_BTD.shape[:-1], -1, self.head_dim)
 
 
 class _FeedForward(nn.Module):

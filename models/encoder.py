@@ -118,8 +118,7 @@ class _Layer(nn.Module):
     ) -> Tensor:
         """``(B, T, D) -> (B, T, D)``."""
         x_BTD = x_BTD + self.attn(self.attn_norm(x_BTD), tables=tables, mask_TT=mask_TT)
-        x_BTD = x_BTD + self.mlp(self.mlp_norm(x_BTD))
-        return x_BTD
+        return x_BTD + self.mlp(self.mlp_norm(x_BTD))  # type: ignore[no-any-return]
 
 
 class _Attention(nn.Module):

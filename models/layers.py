@@ -88,7 +88,8 @@ class _RmsNorm(torch.autograd.Function):
         norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
         scale = norm.square_().div_(width).add_(eps).rsqrt_()
         ctx.save_for_backward(x, weight, scale)
-        return (x * scale.to(x.dtype)).mul_(weight.to(x.dtype))
+        normed: Tensor = x * scale.to(x.dtype)
+        return normed.mul_(weight.to(x.dtype))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:  # noqa: ANN401 - torch's own context type
@@ -177,7 +178,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_hidden = torch.empty_like(hidden)
         grad_table = torch.zeros_like(table)
         grad_bias = None if bias is None else torch.zeros_like(bias)
-        chunks = (tensor.split(rows) for tensor in (hidden, targets, weights, grad_hidden))
+        chunks = (torch.split(part, rows) for part in (hidden, targets, weights, grad_hidden))
         for h, target, w, grad_h in zip(*chunks, strict=True):
             logits = torch.mm(h, weight.T).float()
             if bias is not None:

@@ -62,19 +62,23 @@ def model_card(
     """
     shape = spec.model
     flops = tokens * flops_per_token(shape)
+    model = (
+        f"{shape.architecture.capitalize()}, {shape.layers} layers, width {shape.width}, "
+        f"{shape.heads} heads, feed-forward width {shape.ffn_width}, context "
+        f"{shape.context_length}, vocabulary {shape.vocab_size:,}."
+    )
+    training = (
+        f"{step:,} steps, {tokens:,} tokens, {flops:.3g} floating-point operations; objective "
+        f"`{spec.objective.type}`, {spec.batch_tokens:,} tokens a step, optimizer "
+        f"`{spec.optimizer.name}` at {spec.optimizer.learning_rate:g}, seed {spec.seed}."
+    )
     sections = [
         f"---\nlibrary_name: transformers\npipeline_tag: {_TASK[shape.architecture]}\n---",
         f"# A language model trained from scratch ({num_parameters(shape):,} parameters)",
         _WARNING,
         f"## Use\n\n{_USE[shape.architecture]}",
-        "## Model\n\n"
-        f"{shape.architecture.capitalize()}, {shape.layers} layers, width {shape.width}, "
-        f"{shape.heads} heads, feed-forward width {shape.ffn_width}, context "
-        f"{shape.context_length}, vocabulary {shape.vocab_size:,}.",
-        "## Training\n\n"
-        f"{step:,} steps, {tokens:,} tokens, {flops:.3g} floating-point operations; objective "
-        f"`{spec.objective.type}`, {spec.batch_tokens:,} tokens a step, optimizer "
-        f"`{spec.optimizer.name}` at {spec.optimizer.learning_rate:g}, seed {spec.seed}.",
+        f"## Model\n\n{model}",
+        f"## Training\n\n{training}",
         f"## Evaluation\n\n{_table(metrics)}",
     ]
     if samples:

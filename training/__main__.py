@@ -94,9 +94,8 @@ class TerminalReporter:
         self._plan = plan
         steps = "until the clock runs out" if plan.num_steps is None else f"{plan.num_steps} steps"
         how = ", ".join(f"{name} {value}" for name, value in plan.execution.items())
-        _say(
-            f"{plan.num_parameters:,} parameters, {steps} of {plan.tokens_per_step:,} tokens ({how})"
-        )
+        _say(f"{plan.num_parameters:,} parameters; {how}")
+        _say(f"{plan.tokens_per_step:,} tokens a step, {steps}")
 
     def phase(self, phase: Phase) -> None:
         """Say nothing: the lines that follow do."""

@@ -168,7 +168,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         CheckpointDamaged: the file is not one.
     """
     try:
-        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+        with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
     except (OSError, SafetensorError) as error:
         raise CheckpointDamaged(f"{path.parent.name}/{path.name}: {error}") from None
@@ -223,7 +223,7 @@ def _safetensors(file: TensorFile) -> Iterator[bytes | memoryview]:
     yield text
     for name in names:
         flat = file.tensors[name].detach().to("cpu").contiguous().reshape(-1)
-        yield memoryview(flat.view(torch.uint8).numpy())  # the format and we are little-endian
+        yield flat.view(torch.uint8).numpy().data  # the format is little-endian, as we are
 
 
 def _sha256(path: Path) -> str:

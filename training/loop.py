@@ -146,11 +146,9 @@ class TrainingLoop:
         torch.nn.utils.clip_grads_with_norm_(
             self._parameters, self._spec.optimizer.gradient_clip, norm
         )
-        rate_factor = learning_rate_factor(
-            self._spec.schedule, progress=self._progress(step + 0.5)
-        )
+        rate_factor = learning_rate_factor(self._spec.schedule, progress=self._progress(step + 0.5))
         self._optimizer.step(rate_factor)
-        torch._foreach_zero_(gradients)  # noqa: SLF001 - as torch's own optimizers do it
+        torch._foreach_zero_(gradients)
         self._finish_step(
             batch.num_tokens,
             loss=loss_value,

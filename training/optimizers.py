@@ -183,7 +183,7 @@ class _Stack:
     def momenta(self) -> Iterable[tuple[_Member, Tensor]]:
         """Each member with its slice of the momentum, ``(parts, rows, columns)``."""
         sizes = [member.parts for member in self._members]
-        return zip(self._members, self._momentum.split(sizes), strict=True)
+        return zip(self._members, torch.split(self._momentum, sizes), strict=True)
 
     def step(self, rate: float, *, weight_decay: float) -> None:
         """Nesterov momentum, orthogonalised, taken off the weights."""
@@ -193,7 +193,7 @@ class _Stack:
         update = self._gradient.lerp_(self._momentum, _MUON_MOMENTUM)
         update = orthogonalise(update.to(self._precision)).to(self._momentum.dtype)
         sizes = [member.parts for member in self._members]
-        for member, part in zip(self._members, update.split(sizes), strict=True):
+        for member, part in zip(self._members, torch.split(update, sizes), strict=True):
             weights = self._matrices(member, member.parameter)
             weights.mul_(1 - rate * weight_decay).add_(part, alpha=-rate * self._scale)
 
