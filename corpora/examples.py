@@ -16,8 +16,8 @@ from tokenizers import Tokenizer
 
 from core.spec import Objective
 from corpora.objectives import remover_for
+from corpora.token_windows import TokenStream, TokenWindows
 from corpora.vocabulary import END_OF_TEXT, SEP, Vocabulary
-from corpora.windows import TokenStream, Windows
 
 GAP: Final = "____"
 
@@ -70,7 +70,7 @@ def labelled_examples(
     """
     vocabulary = Vocabulary.from_tokenizer(tokenizer)
     remover = remover_for(objective, vocabulary=vocabulary, context_length=context_length)
-    windows = Windows(split, remover)
+    windows = TokenWindows(split, remover)
     if not windows.count or limit < 1:
         return []
     made = windows.samples(np.arange(limit, dtype=np.int64), seed=seed)

@@ -1,8 +1,9 @@
 """Objectives: how words are removed from a window of text, and what a model must put back.
 
-Every objective says how long the windows are that `corpora.windows` cuts a split into, and turns
-windows into samples. All randomness comes from (seed, sample index), so that loader, evaluation and
-the API's examples see the same, at any step and in any order, whether a job was interrupted or not.
+Every objective says how long the windows are that `corpora.token_windows` cuts a split into, and
+turns windows into samples. All randomness comes from (seed, sample index), so that loader,
+evaluation and the API's examples see the same, at any step and in any order, whether a job was
+interrupted or not.
 
 Shape suffixes: W windows, R tokens read for a window, T context length, K removed tokens.
 """
@@ -59,7 +60,7 @@ class Remover(Protocol):
         """Make a sample of each window.
 
         Args:
-            tokens_WR: the windows, as :meth:`Windows.read` gives them.
+            tokens_WR: the windows, as :meth:`TokenWindows.read` gives them.
             seed: the job's.
             samples: the index of each sample in the job, int64 [W].
         """

@@ -24,8 +24,8 @@ from torch.nn import functional
 from core.spec import CausalObjective, JobSpec, MaskedObjective
 from corpora.objectives import Samples, remover_for
 from corpora.shards import Dataset
+from corpora.token_windows import TokenStream, TokenWindows
 from corpora.vocabulary import Vocabulary
-from corpora.windows import TokenStream, Windows
 
 EVALUATION_RATE: Final = 0.15
 """Share of the tokens removed from held-out text, whatever rate a job trains with."""
@@ -150,7 +150,7 @@ def _batches(
     """The held-out windows in order, ``micro_batch`` at a time, each label once."""
     context_length = spec.model.context_length
     remover = remover_for(objective, vocabulary=vocabulary, context_length=context_length)
-    windows = Windows(split, remover)
+    windows = TokenWindows(split, remover)
     num_windows = min(windows.count, max(1, spec.evaluation.max_tokens // context_length))
     size = min(micro_batch, num_windows)
     for first in range(0, num_windows, max(1, size)):

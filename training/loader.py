@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from core.errors import BadData
 from core.spec import Objective
 from corpora.objectives import remover_for
+from corpora.token_windows import TokenStream, TokenWindows
 from corpora.vocabulary import Vocabulary
-from corpora.windows import TokenStream, Windows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +57,7 @@ class Loader:
             BadData: it has no tokens.
         """
         self._remover = remover_for(objective, vocabulary=vocabulary, context_length=context_length)
-        self._windows = Windows(split, self._remover)
+        self._windows = TokenWindows(split, self._remover)
         self._sequences_per_step = sequences_per_step
         self._seed = seed
         if not self._windows.count:
