@@ -1,0 +1,105 @@
+from pathlib import Path
+
+import pytest
+
+from core.errors import InvalidRequest
+from core.spec import (
+    Budget,
+    CausalObjective,
+    CheckpointSpec,
+    EvaluationSpec,
+    JobSpec,
+    ModelShape,
+    OptimizerSpec,
+)
+from training import execution as execution_module
+from training.execution import (
+    Execution,
+    cpu_has_bf16,
+    decide_execution,
+    keep_execution,
+    largest_divisor,
+)
+
+
+def spec(*, sequences: int = 12, precision: str = "auto", context_length: int = 256) -> JobSpec:
+    return JobSpec(
+        corpus="corpus",
+        tokenizer="tokenizer",
+        model=ModelShape(
+            architecture="decoder", layers=1, width=32, heads=2, kv_heads=2, ffn_width=32,
+            context_length=context_length, vocab_size=64,
+        ),
+        objective=CausalObjective(),
+        budget=Budget(steps=1),
+        batch_tokens=sequences * context_length,
+        precision=precision,  # type: ignore[arg-type]
+        optimizer=OptimizerSpec(learning_rate=0.01),
+        evaluation=EvaluationSpec(every_steps=1),
+        checkpoints=CheckpointSpec(every_steps=1),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("number", "limit", "expected"), [(12, 5, 4), (12, 12, 12), (12, 100, 12), (7, 6, 1), (9, 0, 1)]
+)
+def test_the_largest_divisor_within_a_limit(number: int, limit: int, expected: int) -> None:
+    assert largest_divisor(number, limit=limit) == expected
+
+
+def test_a_micro_batch_divides_the_step_and_fits_the_caches_of_a_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert decide_execution(spec(sequences=12)).micro_batch == 4
+    assert decide_execution(spec(sequences=2, context_length=4096)).micro_batch == 1
+
+
+def test_the_same_job_is_always_executed_the_same_way() -> None:
+    assert decide_execution(spec()) == decide_execution(spec())
+
+
+def test_fp32_is_obeyed_whatever_the_machine_has() -> None:
+    assert decide_execution(spec(precision="fp32")).precision == "fp32"
+
+
+def test_bf16_on_a_cpu_without_it_is_refused_and_auto_falls_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(execution_module, "cpu_has_bf16", lambda: False)
+    assert decide_execution(spec()).precision == "fp32"
+    with pytest.raises(InvalidRequest) as raised:
+        decide_execution(spec(precision="bf16"))
+    assert raised.value.param == "precision"
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [("fpu sse avx2", False), ("fpu avx512_bf16", True), ("fpu amx_bf16 amx_tile", True)],
+)
+def test_bf16_is_told_by_the_flags_of_the_cpu(flags: str, expected: bool, tmp_path: Path) -> None:  # noqa: FBT001 - a parameter
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
+    assert cpu_has_bf16(cpuinfo) is expected
+
+
+def test_a_system_without_cpuinfo_has_no_known_bf16(tmp_path: Path) -> None:
+    assert cpu_has_bf16(tmp_path / "missing") is False
+
+
+def test_what_was_decided_once_is_kept_where_the_machine_can() -> None:
+    here = decide_execution(spec())
+    earlier = Execution(here.device, here.precision, micro_batch=1, threads=here.threads + 1)
+    assert keep_execution(earlier, spec=spec()) == earlier
+
+
+def test_what_this_machine_cannot_do_is_decided_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    earlier = Execution("cuda", "bf16", micro_batch=64, threads=2)
+    assert keep_execution(earlier, spec=spec()) == decide_execution(spec())
+
+
+def test_an_execution_survives_json() -> None:
+    execution = decide_execution(spec())
+    assert Execution.from_json(execution.to_json()) == execution
