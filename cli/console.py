@@ -8,7 +8,7 @@ import time
 
 def say(source: str, message: str) -> None:
     """``12:00:00  broker    started``: at once, also through a pipe."""
-    print(f"{time.strftime('%H:%M:%S')}  {source:<12} {message}", flush=True)
+    print(f"{time.strftime('%H:%M:%S')}  {source:<14} {message}", flush=True)
 
 
 def complain(message: str) -> None:
