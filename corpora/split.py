@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from corpora.readers.plain import paragraph_border
+from corpora.readers.plain import BORDERS
 from corpora.spool import Spool
 
 LEAST_SHARE: Final = 0.01
@@ -88,17 +88,27 @@ def choose_split(spool: Spool, is_duplicate: NDArray[np.bool_], *, fraction: flo
         held_out = corpus.bytes_below(threshold)
     if least <= held_out <= most_share * corpus.num_bytes:
         return Split(threshold)
-    goal = max(least, fraction * corpus.num_bytes)
+    # a cut may be half a tail too late, and what is left of it must still be enough
+    goal = max(least, 2 * LEAST_SHARE * corpus.num_bytes, fraction * corpus.num_bytes)
     return Split(0, _choose_tails(corpus, goal=int(goal), most_share=most_share))
 
 
 def cut_tail(text: str, *, num_bytes: int) -> int:
-    """Where the last ``num_bytes`` of ``text`` begin, or up to half more to start a paragraph."""
-    content = len(text.rstrip())
+    """Where the last ``num_bytes`` of ``text`` begin, up to half more or less to cut well.
+
+    That is at the nearest start of a paragraph, else of a line, else of a word.
+    """
     wanted = max(1, num_bytes * len(text) // len(text.encode()))
-    limit = max(1, content - wanted)
-    earliest = max(0, limit - wanted // 2)
-    return earliest + paragraph_border(text[earliest:limit], limit - earliest)
+    aim = max(1, len(text) - wanted)
+    earliest = max(1, aim - wanted // 2)
+    latest = min(aim + wanted // 2, len(text.rstrip()) - 1)
+    for border in BORDERS:
+        before = text.rfind(border, max(0, earliest - len(border)), aim)
+        after = text.find(border, max(0, aim - len(border)), latest)
+        cuts = [index + len(border) for index in (before, after) if index >= 0]
+        if cuts:
+            return min(cuts, key=lambda cut: abs(cut - aim))
+    return aim
 
 
 def _raised_threshold(corpus: _Corpus, least: float) -> int:
@@ -132,7 +142,7 @@ def _choose_tails(corpus: _Corpus, *, goal: int, most_share: float) -> dict[tupl
     """Take from the longest documents, no more than ``most_share`` of each, until it is enough."""
     tails: dict[tuple[int, int], int] = {}
     for num_bytes, high, low in _longest(corpus):
-        # half of it again may be added to reach a paragraph's border
+        # a cut may be half a tail too early
         take = min(int(num_bytes * most_share / MOST_OF_WANTED), goal)
         if take < 1:
             break

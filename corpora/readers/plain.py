@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from corpora.readers.decoding import Utf8Decoder
 from corpora.readers.record import MAX_RECORD_BYTES, Notice, Record
 
-_BORDERS = ("\n\n", "\r\n\r\n", "\n", "\r", " ")
+BORDERS: Final = ("\n\n", "\r\n\r\n", "\n", "\r", " ")
+"""Where a text may be cut, best first: after paragraphs, lines, words."""
 
 
 def read_plain(
@@ -53,7 +55,7 @@ def paragraph_border(text: str, limit: int) -> int:
 
     Borders in the first half of the limit do not count: the piece before the cut would be small.
     """
-    for border in _BORDERS:
+    for border in BORDERS:
         index = text.rfind(border, limit // 2, limit)
         if index >= 0:
             return index + len(border)

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from corpora import spool as spool_module
+from corpora.deduplicate import find_duplicates, fingerprint
+from corpora.spool import Spool
+
+
+def spooled(directory: Path, texts: list[str]) -> Spool:
+    spool = Spool(directory)
+    for number, text in enumerate(texts):
+        spool.add(text, fingerprint=fingerprint(text), file="a", place="b", record=number)
+    spool.finish()
+    return spool
+
+
+def expected(texts: list[str]) -> list[bool]:
+    seen: set[str] = set()
+    repeats = []
+    for text in texts:
+        folded = " ".join(text.casefold().split())
+        repeats.append(folded in seen)
+        seen.add(folded)
+    return repeats
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    texts=st.lists(st.text(alphabet="aAbB \n", min_size=1, max_size=3), min_size=1, max_size=60),
+    rows_per_partition=st.integers(1, 20),
+)
+def test_all_but_the_first_of_equal_documents_are_duplicates(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str], rows_per_partition: int
+) -> None:
+    spool = spooled(tmp_path_factory.mktemp("spool"), texts)
+    found = find_duplicates(spool, rows_per_partition=rows_per_partition)
+    assert found.tolist() == expected(texts)
+
+
+def test_duplicates_are_found_across_chunks_and_partitions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool_module, "CHUNK_ROWS", 16)
+    texts = [f"text {i * i % 97}" for i in range(300)]
+    found = find_duplicates(spooled(tmp_path, texts), rows_per_partition=10)
+    assert found.tolist() == expected(texts)
+    assert not list(tmp_path.glob("partition-*"))
+
+
+def test_case_and_white_space_do_not_make_a_text_new() -> None:
+    assert fingerprint("Hello,  World\n") == fingerprint("hello, world")
+    assert fingerprint("hello world") != fingerprint("helloworld")
