@@ -1,0 +1,386 @@
+"""The engine from end to end, on real text and tiny models."""
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from pydoc_data import topics
+from typing import Any, Literal
+
+import pytest
+import torch
+from safetensors.torch import load_file, save
+from tokenizers import Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import BPE
+from tokenizers.trainers import BpeTrainer
+
+from core.errors import BadData, CheckpointDamaged, Conflict, Diverged
+from core.lifecycle import StopReason
+from core.spec import (
+    Budget,
+    CausalObjective,
+    CheckpointSpec,
+    EvaluationSpec,
+    JobSpec,
+    MaskedObjective,
+    ModelShape,
+    OptimizerSpec,
+)
+from corpora.shards import DatasetWriter
+from corpora.vocabulary import SPECIAL_TOKENS
+from models.huggingface import load_model
+from training.build import train
+from training.checkpoint import verify_checkpoint
+from training.ports import (
+    Continuation,
+    Filling,
+    NeverStop,
+    Plan,
+    SavedCheckpoint,
+    SilentReporter,
+    StopSignal,
+)
+
+Architecture = Literal["decoder", "encoder"]
+ARCHITECTURES: tuple[Architecture, ...] = ("decoder", "encoder")
+NUM_STEPS = 12
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_core() -> Iterator[None]:
+    """One thread: models this small only lose by sharing their work out."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    yield
+    os.sched_setaffinity(0, before)
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Python's own help texts: about 60 kB for training, 10 kB held out."""
+    texts = [topics.topics[name] for name in sorted(topics.topics)][:24]
+    tokenizer = Tokenizer(BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = BpeTrainer(
+        vocab_size=512,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    directory = tmp_path_factory.mktemp("dataset")
+    writer = DatasetWriter(
+        directory, corpus_digest="00" * 32, tokenizer_json=tokenizer.to_str().encode()
+    )
+    for index, text in enumerate(texts):
+        split: Literal["train", "validation"] = "validation" if index % 6 == 0 else "train"
+        writer.add(split, tokenizer.encode(text).ids, len(text.encode()))
+    writer.close()
+    return directory
+
+
+def make_spec(architecture: Architecture, **changes: Any) -> JobSpec:
+    fields: dict[str, Any] = {
+        "corpus": "corpus",
+        "tokenizer": "tokenizer",
+        "model": ModelShape(
+            architecture=architecture, layers=2, width=32, heads=2, kv_heads=2, ffn_width=48,
+            context_length=64, vocab_size=512,
+        ),
+        "objective": CausalObjective() if architecture == "decoder" else MaskedObjective(),
+        "budget": Budget(steps=NUM_STEPS),
+        "batch_tokens": 512,
+        "seed": 1,
+        "optimizer": OptimizerSpec(learning_rate=0.02),
+        "evaluation": EvaluationSpec(
+            every_steps=5,
+            max_tokens=1024,
+            prompts=("The import",) if architecture == "decoder" else (),
+            blanks=("The ____ statement",) if architecture == "encoder" else (),
+        ),
+        "checkpoints": CheckpointSpec(every_steps=5),
+    }  # fmt: skip
+    return JobSpec(**{**fields, **changes})
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def spec(request: pytest.FixtureRequest) -> JobSpec:
+    return make_spec(request.param)
+
+
+class Recorder(SilentReporter):
+    """Remembers everything."""
+
+    def __init__(self) -> None:
+        self.plans: list[Plan] = []
+        self.values: dict[tuple[int, str], float] = {}
+        self.probes: dict[int, tuple[Sequence[Continuation], Sequence[Filling]]] = {}
+        self.saved: list[SavedCheckpoint] = []
+
+    def planned(self, plan: Plan) -> None:
+        self.plans.append(plan)
+
+    def metrics(self, *, step: int, tokens: int, values: Mapping[str, float]) -> None:
+        assert tokens == step * 512
+        for name, value in values.items():
+            assert (step, name) not in self.values
+            self.values[step, name] = value
+
+    def probed(
+        self, *, step: int, continuations: Sequence[Continuation], fillings: Sequence[Filling]
+    ) -> None:
+        self.probes[step] = (continuations, fillings)
+
+    def checkpoint_saved(self, checkpoint: SavedCheckpoint) -> None:
+        self.saved.append(checkpoint)
+
+    def deterministic(self) -> dict[tuple[int, str], float]:
+        return {key: v for key, v in self.values.items() if not key[1].startswith("throughput/")}
+
+
+class StopAfter:
+    """Asks to stop once it was asked this many times."""
+
+    def __init__(self, looks: int, reason: StopReason = StopReason.DRAIN) -> None:
+        self._looks = looks
+        self._reason = reason
+
+    def requested(self) -> StopReason | None:
+        self._looks -= 1
+        return self._reason if self._looks < 0 else None
+
+
+def run(
+    spec: JobSpec,
+    dataset: Path,
+    out: Path,
+    *,
+    resume: Path | None = None,
+    fence: int = 1,
+    stop: StopSignal | None = None,
+    reporter: Recorder | None = None,
+) -> StopReason | None:
+    out.mkdir(exist_ok=True)
+    return train(
+        spec,
+        dataset=dataset,
+        out=out,
+        resume=resume,
+        fence=fence,
+        reporter=reporter or Recorder(),
+        stop=stop or NeverStop(),
+        provenance={"files": [{"filename": "topics.py", "sha256": "cd" * 32}]},
+    )
+
+
+def weights(checkpoint: Path) -> str:
+    files = {file.name: file.sha256 for file in verify_checkpoint(checkpoint).files}
+    return files["model.safetensors"] + files["training_state/optimizer.safetensors"]
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_a_job_interrupted_at_every_few_steps_ends_with_the_same_bits(
+    spec: JobSpec, optimizer: str, dataset: Path, tmp_path: Path
+) -> None:
+    spec = make_spec(
+        spec.model.architecture,
+        optimizer=OptimizerSpec(name=optimizer, learning_rate=0.02),  # type: ignore[arg-type]
+    )
+    undisturbed = Recorder()
+    assert run(spec, dataset, tmp_path / "a", reporter=undisturbed) is None
+
+    pieces = Recorder()
+    resume = None
+    for fence in range(1, NUM_STEPS):
+        stop = StopAfter(4)
+        reason = run(
+            spec, dataset, tmp_path / "b", resume=resume, fence=fence, stop=stop, reporter=pieces
+        )
+        resume = pieces.saved[-1].path
+        if reason is None:
+            break
+    assert fence > 2
+    assert resume is not None
+    assert weights(resume) == weights(undisturbed.saved[-1].path)
+    assert pieces.deterministic() == undisturbed.deterministic()
+    assert pieces.probes == undisturbed.probes
+
+
+def test_a_job_killed_between_checkpoints_ends_with_the_same_bits(
+    spec: JobSpec, dataset: Path, tmp_path: Path
+) -> None:
+    undisturbed = Recorder()
+    run(spec, dataset, tmp_path / "a", reporter=undisturbed)
+    killed = Recorder()
+    cancel = StopAfter(8, StopReason.CANCEL)
+    assert run(spec, dataset, tmp_path / "b", stop=cancel, reporter=killed) is StopReason.CANCEL
+    assert [saved.step for saved in killed.saved] == [5]
+    resumed = Recorder()
+    run(spec, dataset, tmp_path / "b", resume=killed.saved[0].path, fence=2, reporter=resumed)
+    assert weights(resumed.saved[-1].path) == weights(undisturbed.saved[-1].path)
+
+
+def test_what_was_promised_is_reported_at_the_right_steps(
+    spec: JobSpec, dataset: Path, tmp_path: Path
+) -> None:
+    heard = Recorder()
+    run(spec, dataset, tmp_path, reporter=heard)
+    steps_of = {
+        name: sorted(step for step, other in heard.values if other == name)
+        for name in {name for _, name in heard.values}
+    }
+    assert steps_of["train/loss"] == list(range(1, NUM_STEPS + 1))
+    assert steps_of["optimizer/learning_rate"] == steps_of["train/loss"]
+    assert steps_of["optimizer/gradient_norm"] == steps_of["train/loss"]
+    assert steps_of["throughput/tokens_per_second"] == steps_of["train/loss"]
+    assert steps_of["validation/loss"] == [0, 5, 10, NUM_STEPS]
+    assert sorted(heard.probes) == [0, 5, 10, NUM_STEPS]
+    continuations, fillings = heard.probes[NUM_STEPS]
+    is_decoder = spec.model.architecture == "decoder"
+    assert (len(continuations), len(fillings)) == ((1, 0) if is_decoder else (0, 1))
+    assert [saved.step for saved in heard.saved] == [5, 10, NUM_STEPS]
+    assert heard.plans[0].num_steps == NUM_STEPS
+
+
+def test_the_last_checkpoint_is_a_model_with_its_card(
+    spec: JobSpec, dataset: Path, tmp_path: Path
+) -> None:
+    heard = Recorder()
+    run(spec, dataset, tmp_path, reporter=heard)
+    last = heard.saved[-1]
+    manifest = verify_checkpoint(last.path)
+    assert (manifest.step, manifest.tokens) == (NUM_STEPS, NUM_STEPS * 512)
+    assert manifest.metrics["validation/loss"] == heard.values[NUM_STEPS, "validation/loss"]
+    assert {file.name for file in manifest.files} == {
+        "README.md", "config.json", "generation_config.json", "model.safetensors",
+        "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json",
+        "training_state/optimizer.safetensors", "training_state/state.json",
+    }  # fmt: skip
+    card = (last.path / "README.md").read_text()
+    assert "base model" in card
+    assert "topics.py" in card
+    assert f"{NUM_STEPS * 512:,} tokens" in card
+    stored = load_file(last.path / "model.safetensors")
+    assert all(
+        torch.equal(stored[name], t) for name, t in load_model(last.path).state_dict().items()
+    )
+    assert sum(t.numel() for t in stored.values()) == heard.plans[0].num_parameters
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_model_learns_from_real_text(
+    architecture: Architecture, dataset: Path, tmp_path: Path
+) -> None:
+    heard = Recorder()
+    spec = make_spec(architecture, budget=Budget(steps=120))
+    run(spec, dataset, tmp_path, reporter=heard)
+    first, last = (heard.values[step, "validation/loss"] for step in (0, 120))
+    assert first == pytest.approx(math.log(512), abs=0.3)
+    assert last < first - (1.5 if architecture == "decoder" else 0.7)
+    if architecture == "encoder":
+        top5 = heard.values[120, "validation/masked_accuracy_top5"]
+        assert top5 > heard.values[120, "validation/unigram_accuracy_top5"]
+    else:
+        bits = [heard.values[step, "validation/bits_per_byte"] for step in (0, 120)]
+        assert bits[1] < 0.8 * bits[0]
+
+
+def test_pause_saves_and_cancel_does_not(spec: JobSpec, dataset: Path, tmp_path: Path) -> None:
+    for reason, steps in ((StopReason.PAUSE, [3]), (StopReason.CANCEL, [])):
+        heard = Recorder()
+        out = tmp_path / reason
+        assert run(spec, dataset, out, stop=StopAfter(3, reason), reporter=heard) is reason
+        assert [saved.step for saved in heard.saved] == steps
+
+
+def test_a_stop_before_the_first_step_has_nothing_to_save(
+    spec: JobSpec, dataset: Path, tmp_path: Path
+) -> None:
+    assert run(spec, dataset, tmp_path, stop=StopAfter(0)) is StopReason.DRAIN
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_budget_in_seconds_ends_and_counts_what_earlier_attempts_took(
+    dataset: Path, tmp_path: Path
+) -> None:
+    spec = make_spec("decoder", budget=Budget(seconds=1e6))
+    heard = Recorder()
+    run(spec, dataset, tmp_path, stop=StopAfter(2), reporter=heard)
+    assert heard.plans[0].num_steps is None
+    state_file = heard.saved[0].path / "training_state" / "state.json"
+    state = json.loads(state_file.read_text())
+    assert state["training"]["elapsed_seconds"] > 0
+
+    state["training"]["elapsed_seconds"] = 2e6
+    edit_checkpoint(heard.saved[0].path, "training_state/state.json", json.dumps(state).encode())
+    resumed = Recorder()
+    assert (
+        run(spec, dataset, tmp_path, resume=heard.saved[0].path, fence=2, reporter=resumed) is None
+    )
+    assert (2, "validation/loss") in resumed.values
+    assert (3, "train/loss") not in resumed.values
+
+
+def test_a_loss_that_is_not_finite_ends_the_job_before_it_reaches_the_weights(
+    spec: JobSpec, dataset: Path, tmp_path: Path
+) -> None:
+    heard = Recorder()
+    run(spec, dataset, tmp_path, stop=StopAfter(3), reporter=heard)
+    path = heard.saved[0].path
+    tensors = load_file(path / "model.safetensors")
+    next(iter(tensors.values()))[:] = math.nan
+    edit_checkpoint(path, "model.safetensors", save(tensors))
+    with pytest.raises(Diverged, match="step 4"):
+        run(spec, dataset, tmp_path, resume=path, fence=2)
+
+
+def test_a_damaged_checkpoint_is_not_resumed(spec: JobSpec, dataset: Path, tmp_path: Path) -> None:
+    heard = Recorder()
+    run(spec, dataset, tmp_path, stop=StopAfter(2), reporter=heard)
+    with (heard.saved[0].path / "model.safetensors").open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\xff")
+    with pytest.raises(CheckpointDamaged, match=r"model\.safetensors"):
+        run(spec, dataset, tmp_path, resume=heard.saved[0].path, fence=2)
+
+
+def test_a_checkpoint_of_another_spec_is_refused(dataset: Path, tmp_path: Path) -> None:
+    heard = Recorder()
+    run(make_spec("decoder"), dataset, tmp_path, stop=StopAfter(2), reporter=heard)
+    with pytest.raises(Conflict, match="another spec"):
+        run(make_spec("decoder", seed=2), dataset, tmp_path, resume=heard.saved[0].path, fence=2)
+
+
+def test_a_dataset_of_another_vocabulary_is_refused(dataset: Path, tmp_path: Path) -> None:
+    shape = make_spec("decoder").model.model_copy(update={"vocab_size": 576})
+    with pytest.raises(BadData, match="512 tokens"):
+        run(make_spec("decoder", model=shape), dataset, tmp_path)
+
+
+def test_how_the_batch_is_cut_does_not_change_the_training(dataset: Path, tmp_path: Path) -> None:
+    losses = []
+    for micro_batch in (8, 1):
+        heard = Recorder()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("training.execution._CPU_MICRO_BATCH_TOKENS", 64 * micro_batch)
+            run(make_spec("encoder"), dataset, tmp_path / str(micro_batch), reporter=heard)
+        assert heard.plans[0].execution["micro_batch"] == micro_batch
+        losses.append([heard.values[step, "train/loss"] for step in range(1, NUM_STEPS + 1)])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def edit_checkpoint(path: Path, name: str, content: bytes) -> None:
+    """Replace a file and make the manifest agree, as no accident would."""
+    (path / name).write_bytes(content)
+    manifest = json.loads((path / "manifest.json").read_text())
+    for file in manifest["files"]:
+        if file["name"] == name:
+            file.update({"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()})
+    (path / "manifest.json").write_text(json.dumps(manifest))
