@@ -213,14 +213,19 @@ class _Sample:
         self._progress(Progress("training the tokenizer", fraction, bytes=self.num_bytes))
 
 
-def _train_bpe(sample: _Sample, vocab_size: int) -> Tokenizer:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+def word_splitter() -> pre_tokenizers.PreTokenizer:
+    """Cuts text into the words within which tokens are merged, as Qwen2 does; bytes as letters."""
+    return pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(_SPLIT_PATTERN), behavior="isolated", invert=False),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
+
+
+def _train_bpe(sample: _Sample, vocab_size: int) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = word_splitter()
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,

@@ -13,7 +13,7 @@ from typing import Final
 
 WINDOW_CHARACTERS: Final = 2**17
 
-_AFTER_LINES = re.compile(r"\n(?=[^\S\r\n]*\S)")
+_AFTER_LINES = re.compile(r"[\r\n](?=[^\S\r\n]*\S)")
 _BEFORE_WORDS = re.compile(r"(?<=[^\W_])(?= [^\W_])")
 
 

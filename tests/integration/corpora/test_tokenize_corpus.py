@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from core.corpus_options import CorpusOptions
+from core.errors import BadData, InvalidRequest
+from corpora.documents import iter_documents, read_manifest
+from corpora.encode import encode_corpus, encode_texts
+from corpora.pipeline import SourceFile, build_corpus
+from corpora.progress import Progress
+from corpora.shards import SPLIT_NAMES, open_dataset
+from corpora.tokenizer import (
+    TrainedTokenizer,
+    decode_tokens,
+    encode_text,
+    load_tokenizer,
+    train_tokenizer,
+)
+from corpora.vocabulary import END_OF_TEXT, SPECIAL_TOKENS, Vocabulary
+
+ODD_TEXTS = [
+    "It's 2026, and we'LL pay €1,234.50!\n\n\tIndented   text \r\n",
+    "A document may say <|endoftext|> or [MASK] and go on.",
+    "Ελληνικά, Русский, 漢字かな交じり文, العربية, हिन्दी, 🐎👩‍👩‍👧",
+    "cafe\u0301 is not NFC",
+    " leading and trailing ",
+]
+
+
+def a_text(number: int) -> str:
+    generator = random.Random(number)
+    syllables = [a + b for a in "bdfgklmnprst" for b in ("a", "e", "i", "o", "u", "an", "er")]
+    words = ("".join(generator.choices(syllables, k=generator.randint(1, 3))) for _ in range(60))
+    return f"Text {number}: " + " ".join(words) + ".\n"
+
+
+def build(root: Path, num_texts: int) -> Path:
+    texts = [*(a_text(i) for i in range(num_texts)), *ODD_TEXTS]
+    path = root / "a.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    build_corpus(
+        [SourceFile(path, filename="a.jsonl", sha256="a", id="file_1")],
+        options=CorpusOptions(clean="none"),
+        directory=root / "corpus",
+        scratch=root / "scratch",
+        progress=lambda _: None,
+    )
+    return root / "corpus"
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("corpus"), 600)
+
+
+def train(corpus: Path, vocab_size: int | None = 1024) -> TrainedTokenizer:
+    return train_tokenizer(corpus, vocab_size=vocab_size, progress=lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def trained(corpus: Path) -> TrainedTokenizer:
+    return train(corpus)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(trained: TrainedTokenizer) -> Tokenizer:
+    return load_tokenizer(trained.json)
+
+
+def test_the_vocabulary_counts_everything_and_begins_with_the_special_tokens(
+    trained: TrainedTokenizer, tokenizer: Tokenizer
+) -> None:
+    assert trained.vocab_size == tokenizer.get_vocab_size(with_added_tokens=True) == 1024
+    assert [tokenizer.id_to_token(i) for i in range(64)] == list(SPECIAL_TOKENS)
+    assert sorted(tokenizer.get_vocab().values()) == list(range(1024))
+    assert Vocabulary.from_tokenizer(tokenizer).num_bytes.sum() > 256
+    assert trained.sha256 == hashlib.sha256(trained.json).hexdigest()
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.text(max_size=80))
+def test_any_text_comes_back_as_it_was(tokenizer: Tokenizer, text: str) -> None:
+    encoding = encode_text(tokenizer, text)
+    assert decode_tokens(tokenizer, encoding.ids) == text
+    assert len(encoding.pieces) == len(encoding.ids)
+    assert not any(id_ < 64 for id_ in encoding.ids)
+
+
+def test_pieces_say_what_each_token_stands_for(tokenizer: Tokenizer) -> None:
+    text = "Text 12: bader kilo"
+    assert "".join(encode_text(tokenizer, text).pieces) == text
+
+
+def test_special_tokens_are_decoded_by_name_and_unknown_ids_refused(tokenizer: Tokenizer) -> None:
+    assert decode_tokens(tokenizer, [END_OF_TEXT, 2]) == "<|endoftext|>[MASK]"
+    for wrong in (1024, -1):
+        with pytest.raises(InvalidRequest) as caught:
+            decode_tokens(tokenizer, [5, wrong])
+        assert caught.value.param == "tokens.1"
+
+
+def test_training_twice_in_two_processes_gives_the_same_bytes(
+    corpus: Path, trained: TrainedTokenizer
+) -> None:
+    code = (
+        "import sys, pathlib; from corpora.tokenizer import train_tokenizer;"
+        "print(train_tokenizer(pathlib.Path(sys.argv[1]), vocab_size=1024,"
+        " progress=lambda _: None).sha256)"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", code, str(corpus)],
+        check=True, capture_output=True, text=True, cwd=Path(__file__).parents[3],
+    )  # fmt: skip
+    assert child.stdout.strip() == trained.sha256
+
+
+def test_by_default_the_text_decides_and_more_than_it_gives_is_refused(
+    tmp_path: Path,
+) -> None:
+    corpus = build(tmp_path, 40)
+    default = train(corpus, None)
+    assert 320 < default.vocab_size < 4096
+    assert default.vocab_size % 64 == 0
+    assert default.stats.largest_vocab_size == default.vocab_size
+    with pytest.raises(BadData, match=f"the largest possible is {default.vocab_size}") as caught:
+        train(corpus, default.vocab_size + 64)
+    assert caught.value.error_code == "vocabulary_too_large"
+    assert caught.value.param == "tokenizer.vocab_size"
+    largest = train(corpus, default.vocab_size)
+    assert largest.json == default.json
+
+
+def test_what_cannot_be_a_tokenizer_is_refused(corpus: Path) -> None:
+    with pytest.raises(InvalidRequest, match="known: bpe"):
+        train_tokenizer(corpus, vocab_size=None, algorithm="unigram", progress=lambda _: None)
+    with pytest.raises(InvalidRequest, match="make 320"):
+        train(corpus, 256)
+
+
+def test_bytes_per_token_is_measured_on_held_out_text(
+    corpus: Path, trained: TrainedTokenizer, tokenizer: Tokenizer
+) -> None:
+    texts = [document.text for document in iter_documents(corpus, "validation")]
+    num_tokens = sum(len(ids) for ids in encode_texts(tokenizer, texts))
+    num_bytes = sum(len(text.encode()) for text in texts)
+    assert trained.stats.bytes_per_token == pytest.approx(num_bytes / num_tokens, abs=1e-4)
+    assert trained.stats.bytes_per_token > 2
+
+
+def test_a_dataset_holds_every_document_of_its_corpus_in_order(
+    corpus: Path, trained: TrainedTokenizer, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    told: list[Progress] = []
+    manifest = encode_corpus(
+        corpus, tokenizer_json=trained.json, directory=tmp_path, progress=told.append
+    )
+    dataset = open_dataset(tmp_path)
+    assert dataset.manifest == manifest
+    assert manifest.corpus_digest == read_manifest(corpus).digest
+    assert told[-1].fraction == 1
+    for name in SPLIT_NAMES:
+        split = {"train": dataset.train, "validation": dataset.validation}[name]
+        documents = list(iter_documents(corpus, name))
+        assert split.num_documents == len(documents)
+        assert split.num_bytes == sum(len(document.text.encode()) for document in documents)
+        for document in documents:
+            ids = split.document(document.index).tolist()
+            assert ids[0] == END_OF_TEXT
+            assert tokenizer.decode(ids[1:]) == document.text
+
+
+def test_a_text_of_many_windows_has_the_ids_of_the_whole(tokenizer: Tokenizer) -> None:
+    text = "".join(a_text(i) for i in range(1500))
+    [ids] = encode_texts(tokenizer, [text])
+    assert len(text) > 2**18
+    assert ids == tokenizer.encode(text, add_special_tokens=False).ids
+
+
+@pytest.mark.slow
+def test_transformers_gives_the_same_ids(
+    trained: TrainedTokenizer, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    (tmp_path / "tokenizer.json").write_bytes(trained.json)
+    (tmp_path / "config.json").write_text('{"model_type": "qwen3"}')
+    (tmp_path / "tokenizer_config.json").write_text(
+        json.dumps(
+            {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
+        )
+    )
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    generator = random.Random(7)
+    texts = [a_text(700), *(text for text in ODD_TEXTS if "<|" not in text)]
+    for _ in range(2000):
+        codes = (generator.choice((0x7F, 0x2FF, 0xFFFF, 0x1FFFF)) for _ in range(20))
+        characters = (chr(generator.randint(1, code)) for code in codes)
+        texts.append("".join(c for c in characters if not "\ud800" <= c <= "\udfff"))
+    ours = list(encode_texts(tokenizer, texts))
+    assert theirs(texts, add_special_tokens=False)["input_ids"] == ours
+    assert theirs.decode(ours[0]) == texts[0]

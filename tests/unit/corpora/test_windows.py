@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers.pre_tokenizers import PreTokenizer
+
+from corpora.tokenizer import word_splitter
+from corpora.windows import windows
+
+ALPHABET = "ab1é_.,' \t\n\r\x0b\x85\u2028\u0301漢🐎"
+
+
+@pytest.fixture(scope="module")
+def splitter() -> PreTokenizer:
+    return word_splitter()
+
+
+def words(splitter: PreTokenizer, text: str) -> list[str]:
+    return [word for word, _ in splitter.pre_tokenize_str(text)]
+
+
+@settings(max_examples=400, deadline=None)
+@given(text=st.text(alphabet=ALPHABET, max_size=200), num_characters=st.integers(2, 40))
+def test_windows_put_together_are_the_text(text: str, num_characters: int) -> None:
+    pieces = list(windows(text, num_characters=num_characters))
+    assert "".join(pieces) == text
+    assert all(pieces)
+    assert all(len(piece) <= num_characters for piece in pieces)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    lines=st.lists(st.text(alphabet=ALPHABET, min_size=1, max_size=12), max_size=30),
+    num_characters=st.integers(30, 60),
+)
+def test_cutting_at_borders_changes_no_word(
+    splitter: PreTokenizer, lines: list[str], num_characters: int
+) -> None:
+    text = "".join(f"{line}z\n" for line in lines)
+    cut = [
+        word
+        for piece in windows(text, num_characters=num_characters)
+        for word in words(splitter, piece)
+    ]
+    assert cut == words(splitter, text)
+
+
+def test_a_line_without_end_is_cut_between_words(splitter: PreTokenizer) -> None:
+    text = "some words in one very long line, with 12 numbers and it's fine " * 50
+    pieces = list(windows(text, num_characters=40))
+    assert len(pieces) > 50
+    assert [word for piece in pieces for word in words(splitter, piece)] == words(splitter, text)
