@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from core.errors import NotFound
@@ -46,10 +47,15 @@ class ProjectRepository:
         return list(self._session.scalars(select(Project).order_by(Project.id)))
 
     def ensure_default(self) -> Project:
-        """The project of an installation that knows no others."""
-        return self.find(DEFAULT_PROJECT_ID) or self.add(
-            Project(id=DEFAULT_PROJECT_ID, name="default")
-        )
+        """The project of an installation that knows no others; several may call at once."""
+        project = self.find(DEFAULT_PROJECT_ID)
+        if project is not None:
+            return project
+        try:
+            with self._session.begin_nested():
+                return self.add(Project(id=DEFAULT_PROJECT_ID, name="default"))
+        except IntegrityError:  # another process was first
+            return self.get(DEFAULT_PROJECT_ID)
 
     def event_counters(self, project_ids: Collection[str]) -> dict[str, int]:
         """The number of each project's latest event: a cheap way to see whether there are new."""

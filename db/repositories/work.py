@@ -316,6 +316,7 @@ class WorkRepository:
         return and_(
             self._free(),
             Work.waiting_for.is_(None),
+            Work.num_fruitless < Work.max_attempts,  # else the reconciler ends it
             or_(Work.not_before.is_(None), Work.not_before <= self._time.now()),
         )
 

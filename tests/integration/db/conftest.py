@@ -1,0 +1,44 @@
+"""Rows that the tests of the database begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from core.lifecycle import WorkKind
+from db.engine import Database
+from db.tables import Job, Project, Work
+
+QUEUE = "train.1"
+
+
+@pytest.fixture
+def add_work(database: Database) -> Callable[..., Work]:
+    """Adds a job and its work; returns the work."""
+
+    def add(*, priority: int = 0, waiting_for: str | None = None) -> Work:
+        with database.unit_of_work(write=True) as uow:
+            job = uow.jobs.add(Job(name="job", corpus_id="corpus_1", request={}))
+            work = uow.work.add(
+                Work(
+                    kind=WorkKind.JOB,
+                    subject_id=job.id,
+                    queue=QUEUE,
+                    priority=priority,
+                    waiting_for=waiting_for,
+                )
+            )
+            uow.commit()
+            return work
+
+    return add
+
+
+@pytest.fixture
+def other_project(database: Database) -> str:
+    """The id of a second project."""
+    with database.unit_of_work(None, write=True) as uow:
+        project = uow.projects.add(Project(name="other"))
+        uow.commit()
+        return project.id
