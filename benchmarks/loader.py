@@ -1,0 +1,90 @@
+"""Tokens a second that the loader makes, on one core, for every objective and some shapes.
+
+Run as ``python benchmarks/loader.py``; the text is random tokens in memory-mapped shards.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from core.spec import CausalObjective, MaskedObjective, Objective
+from corpora.shards import DatasetWriter, open_dataset
+from corpora.vocabulary import SPECIAL_TOKENS, Vocabulary
+from training.loader import Loader
+
+NUM_TOKENS = 8_000_000
+TOKENS_PER_DOCUMENT = 1000
+SECONDS = 2.0
+SHAPES = ((256, 64), (512, 128), (1024, 256))
+"""Context length and sequences a step."""
+
+OBJECTIVES: dict[str, Objective] = {
+    "causal": CausalObjective(),
+    "masked": MaskedObjective(),
+    "masked 80-10-10": MaskedObjective(replacement="80-10-10"),
+    "masked tokens": MaskedObjective(whole_words=False),
+}
+
+
+def byte_tokenizer() -> Tokenizer:
+    """A byte-level tokenizer with some merges, trained on this file."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=1024,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([Path(__file__).read_text()], trainer)
+    return tokenizer
+
+
+def measure(loader: Loader) -> float:
+    """Tokens a second."""
+    loader.batch(0)
+    num_tokens, step = 0, 1
+    start = time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < SECONDS:
+        num_tokens += loader.batch(step).num_tokens
+        step += 1
+    return num_tokens / elapsed
+
+
+def main() -> None:
+    """Measure and print a table."""
+    tokenizer = byte_tokenizer()
+    vocabulary = Vocabulary.from_tokenizer(tokenizer)
+    generator = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        with DatasetWriter(
+            directory, corpus_digest="0" * 64, tokenizer_json=tokenizer.to_str().encode()
+        ) as writer:
+            for _ in range(NUM_TOKENS // TOKENS_PER_DOCUMENT):
+                ids = generator.integers(len(SPECIAL_TOKENS), vocabulary.size, TOKENS_PER_DOCUMENT)
+                writer.add("train", ids, TOKENS_PER_DOCUMENT)
+        split = open_dataset(directory).train
+        print(f"{'objective':16} {'context':>8} {'batch':>6} {'M tokens/s':>11}")
+        for label, objective in OBJECTIVES.items():
+            for context_length, sequences in SHAPES:
+                loader = Loader(
+                    split,
+                    objective=objective,
+                    vocabulary=vocabulary,
+                    context_length=context_length,
+                    sequences_per_step=sequences,
+                    seed=0,
+                )
+                speed = measure(loader) / 1e6
+                print(f"{label:16} {context_length:8} {sequences:6} {speed:11.1f}")
+
+
+if __name__ == "__main__":
+    main()
