@@ -13,6 +13,7 @@ from typing import Final
 
 WINDOW_CHARACTERS: Final = 2**17
 
+_LOOK_AHEAD = 64
 _AFTER_LINES = re.compile(r"[\r\n](?=[^\S\r\n]*\S)")
 _BEFORE_WORDS = re.compile(r"(?<=[^\W_])(?= [^\W_])")
 
@@ -34,7 +35,8 @@ def windows(text: str, *, num_characters: int = WINDOW_CHARACTERS) -> Iterator[s
 
 def _next_border(text: str, earliest: int, latest: int) -> int:
     for border in (_AFTER_LINES, _BEFORE_WORDS):
-        found = border.search(text, earliest, latest)
-        if found:
+        # what follows a border may lie beyond the window
+        found = border.search(text, earliest, latest + _LOOK_AHEAD)
+        if found and found.end() <= latest:
             return found.end()
     return latest

@@ -31,8 +31,8 @@ def test_windows_put_together_are_the_text(text: str, num_characters: int) -> No
 
 @settings(max_examples=400, deadline=None)
 @given(
-    lines=st.lists(st.text(alphabet=ALPHABET, min_size=1, max_size=12), max_size=30),
-    num_characters=st.integers(30, 60),
+    lines=st.lists(st.text(alphabet=ALPHABET, min_size=1, max_size=12), max_size=60),
+    num_characters=st.integers(60, 120),
 )
 def test_cutting_at_borders_changes_no_word(
     splitter: PreTokenizer, lines: list[str], num_characters: int
