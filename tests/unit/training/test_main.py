@@ -1,0 +1,137 @@
+"""``python -m training`` as a process of its own."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from pydoc_data import topics
+
+import pytest
+from tokenizers import Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import BPE
+from tokenizers.trainers import BpeTrainer
+
+from core.lifecycle import ExitCode
+from core.spec import (
+    Budget,
+    CausalObjective,
+    CheckpointSpec,
+    EvaluationSpec,
+    JobSpec,
+    ModelShape,
+    OptimizerSpec,
+)
+from corpora.shards import DatasetWriter
+from corpora.vocabulary import SPECIAL_TOKENS
+from training.checkpoint import verify_checkpoint
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    texts = [topics.topics["import"], topics.topics["with"]]
+    tokenizer = Tokenizer(BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = BpeTrainer(
+        vocab_size=512,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    directory = tmp_path_factory.mktemp("dataset")
+    writer = DatasetWriter(
+        directory, corpus_digest="00" * 32, tokenizer_json=tokenizer.to_str().encode()
+    )
+    writer.add("train", tokenizer.encode(texts[0]).ids, len(texts[0].encode()))
+    writer.add("validation", tokenizer.encode(texts[1]).ids, len(texts[1].encode()))
+    writer.close()
+    return directory
+
+
+def write_spec(path: Path, *, num_steps: int) -> Path:
+    spec = JobSpec(
+        corpus="corpus",
+        tokenizer="tokenizer",
+        model=ModelShape(
+            architecture="decoder", layers=1, width=32, heads=2, kv_heads=2, ffn_width=48,
+            context_length=64, vocab_size=512,
+        ),
+        objective=CausalObjective(),
+        budget=Budget(steps=num_steps),
+        batch_tokens=128,
+        optimizer=OptimizerSpec(learning_rate=0.02),
+        evaluation=EvaluationSpec(every_steps=10**6, max_tokens=512),
+        checkpoints=CheckpointSpec(every_steps=20, keep_last=2),
+    )  # fmt: skip
+    path.write_text(spec.model_dump_json())
+    return path
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "training", *map(str, arguments)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_saves_leaves_and_goes_on_where_it_was(
+    dataset: Path, tmp_path: Path
+) -> None:
+    endless = write_spec(tmp_path / "spec.json", num_steps=10**6)
+    out = tmp_path / "out"
+    with start(endless, "--dataset", dataset, "--out", out) as process:
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        assert any(line.startswith("saved") for line in lines)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate()
+    assert (process.returncode, errors) == (ExitCode.DRAINED, "")
+    newest = max(out.iterdir())
+    interrupted_at = verify_checkpoint(newest).step
+    assert interrupted_at >= 20
+    assert len(list(out.iterdir())) <= 2
+
+    with start(endless, "--dataset", dataset, "--out", out, "--resume", newest) as process:
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        assert any(line.startswith("saved") for line in lines)
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+    assert process.returncode == ExitCode.DRAINED
+    manifest = verify_checkpoint(max(out.iterdir()))
+    assert manifest.step > interrupted_at
+    assert manifest.fence == 2
+
+
+@pytest.mark.slow
+def test_a_finished_run_says_so_and_keeps_its_newest_checkpoints(
+    dataset: Path, tmp_path: Path
+) -> None:
+    spec = write_spec(tmp_path / "spec.json", num_steps=70)
+    with start(spec, "--dataset", dataset, "--out", tmp_path / "out") as process:
+        output, errors = process.communicate()
+    assert (process.returncode, errors) == (ExitCode.DONE, "")
+    assert "held-out text" in output
+    saved = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert saved == ["step-00000060-f1", "step-00000070-f1"]
+
+
+@pytest.mark.slow
+def test_a_wrong_spec_is_told_apart_from_wrong_data(dataset: Path, tmp_path: Path) -> None:
+    spec = write_spec(tmp_path / "spec.json", num_steps=1)
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text(json.dumps({**json.loads(spec.read_text()), "batch_tokens": -1}))
+    cases = [(wrong, dataset, ExitCode.BAD_SPEC), (spec, tmp_path, ExitCode.BAD_DATA)]
+    for spec_path, dataset_path, code in cases:
+        with start(spec_path, "--dataset", dataset_path, "--out", tmp_path / "out") as process:
+            _, errors = process.communicate()
+        assert process.returncode == code
+        assert errors.strip()
