@@ -47,7 +47,7 @@ class DatasetRepository:
         self._session.delete(dataset)
         self._session.flush()
 
-    def is_stored_for_anyone(self, prefix: str) -> bool:
+    def is_stored_for_others(self, prefix: str) -> bool:
         """Whether any project's dataset has its shards there: then the bytes must stay.
 
         The one question about other projects, and it is about bytes, whose address is their digest.

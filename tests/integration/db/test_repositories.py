@@ -225,12 +225,12 @@ def test_a_dataset_is_kept_once_in_a_project_and_its_bytes_as_long_as_any_needs_
         assert uow.datasets.find("dd") is None
         theirs = add(uow)
         uow.datasets.delete(theirs)
-        assert uow.datasets.is_stored_for_anyone("datasets/dd/")
+        assert uow.datasets.is_stored_for_others("datasets/dd/")
         uow.commit()
     with database.unit_of_work(write=True) as uow:
         for dataset in uow.datasets.of_corpus("corpus_1"):
             uow.datasets.delete(dataset)
-        assert not uow.datasets.is_stored_for_anyone("datasets/dd/")
+        assert not uow.datasets.is_stored_for_others("datasets/dd/")
 
 
 def test_the_latest_checkpoint_is_the_complete_one_of_the_last_step(uow: UnitOfWork) -> None:
