@@ -62,7 +62,12 @@ def _known_preset(value: object) -> object:
     return value
 
 
-def _name_as_objective(value: object) -> object:
+def named_objective(value: object) -> object:
+    """Unfold the name of an objective; leave what is none for the type check to judge.
+
+    Raises:
+        PydanticCustomError: there is no objective of this name.
+    """
     unfolded = {"type": value} if isinstance(value, str) else value
     if isinstance(unfolded, dict):
         name = unfolded.get("type")
@@ -154,7 +159,7 @@ class JobRequest(Frozen):
     corpus: str = Field(description="The id of a corpus")
     name: JobName | None = None
     model: Annotated[ModelRequest, BeforeValidator(_preset_as_model)] = ModelRequest(preset="small")
-    objective: Annotated[Objective, BeforeValidator(_name_as_objective)] = CausalObjective()
+    objective: Annotated[Objective, BeforeValidator(named_objective)] = CausalObjective()
     tokenizer: Annotated[TokenizerRequest, BeforeValidator(_id_as_tokenizer)] | None = None
     budget: Budget | None = None
     batch_tokens: Count | None = Field(default=None, le=10**8)

@@ -1,0 +1,113 @@
+"""What the OpenAPI document says beyond the types: failures, and bodies that are not JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from api.schemas.errors import ErrorBody
+
+DESCRIPTION: Final = """\
+Send text, get a language model of your own: the service removes words from real sentences and
+trains a model to put them back.
+
+A **file** becomes a **corpus**, a corpus and a **tokenizer** become a **job**, and a job leaves
+**checkpoints** that load unchanged in `transformers`.
+
+Every failure has the shape `{"error": {"message", "type", "code", "param", "details"}}`, and every
+answer an `x-request-id`.
+"""
+
+TAGS: Final[list[dict[str, Any]]] = [
+    {"name": "files", "description": "Bytes that you uploaded; they never change."},
+    {"name": "corpora", "description": "Documents made from files: read, cleaned, split."},
+    {"name": "tokenizers", "description": "Text to token ids and back."},
+    {"name": "jobs", "description": "Requests for training, and how far each has come."},
+    {"name": "checkpoints", "description": "Trained weights, and what resumes training."},
+    {"name": "models", "description": "Checkpoints by name."},
+    {"name": "events", "description": "What happened, in order, as a list or a live stream."},
+    {"name": "service", "description": "Limits, health and queues."},
+]
+
+_MEANINGS: Final = {
+    400: "The request cannot be read",
+    403: "Not allowed",
+    404: "There is no such object",
+    409: "The object's state forbids it",
+    413: "More bytes than the limit",
+    415: "Another content type is needed",
+    416: "The range lies beyond the end",
+    422: "A field is wrong; `param` names it",
+    503: "A part of the service cannot be reached now",
+}
+
+
+def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The documented failures of an endpoint, and those that every endpoint has."""
+    documented: dict[int | str, dict[str, Any]] = {
+        status: {"model": ErrorBody, "description": _MEANINGS[status]} for status in statuses
+    }
+    return {**documented, "default": {"model": ErrorBody, "description": "Any other failure"}}
+
+
+def multipart_body(*, required: Sequence[str], **fields: dict[str, Any]) -> dict[str, Any]:
+    """The documentation of a form with a ``file`` and text ``fields``."""
+    properties = {
+        **fields,
+        "file": {"type": "string", "contentMediaType": "application/octet-stream"},
+    }
+    schema = {"type": "object", "required": list(required), "properties": properties}
+    return {
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+    }
+
+
+def corpus_body(body: type[BaseModel], form: type[BaseModel]) -> dict[str, Any]:
+    """The documentation of a body that is JSON, or a form with the same fields and files."""
+    fields = form.model_json_schema()["properties"]
+    described = multipart_body(required=["file"], **fields)
+    described["requestBody"]["content"]["application/json"] = {"schema": body.model_json_schema()}
+    return described
+
+
+def raw_body() -> dict[str, Any]:
+    """The documentation of a body that is the file itself."""
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}}
+            },
+        }
+    }
+
+
+JOB_EXAMPLES: Final[dict[str, Any]] = {
+    "smallest": {
+        "summary": "Only a corpus: every default",
+        "value": {"corpus": "corpus_01kb1s5p0v8m2f1c7w9xq4h3tz"},
+    },
+    "masked": {
+        "summary": "Fill in the blank, as BERT does",
+        "value": {
+            "name": "legal-nl",
+            "corpus": "corpus_01kb1s5p0v8m2f1c7w9xq4h3tz",
+            "model": "tiny",
+            "objective": "masked",
+            "budget": {"tokens": "20M", "seconds": 3600},
+            "evaluation": {"every_steps": 200, "blanks": ["I bought a ____ to play my music."]},
+        },
+    },
+    "shape": {
+        "summary": "A shape of your own, with AdamW",
+        "value": {
+            "corpus": "corpus_01kb1s5p0v8m2f1c7w9xq4h3tz",
+            "model": {"layers": 6, "width": 384, "heads": 6, "context_length": 512},
+            "optimizer": {"name": "adamw", "learning_rate": 0.001},
+            "budget": {"epochs": 2},
+            "seed": 7,
+        },
+    },
+}

@@ -1,0 +1,95 @@
+"""How the service is, and what it allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastapi import APIRouter, Response
+
+from api.deps import MAX_FILES_PAGE, MAX_PAGE, ServiceDep
+from api.documentation import failures
+from api.guarded_route import GuardedRoute
+from api.json_body import MAX_DEPTH
+from api.multipart import MAX_PARTS
+from api.schemas.corpora import MAX_EXAMPLES, MAX_FILES
+from api.schemas.service import Health, Limits, PartState, Readiness
+from api.schemas.tokenizers import MAX_TEXT_LENGTH, MAX_TOKENS
+from api.streams import MAX_STREAMS
+from api.waiting import MAX_WAIT_SECONDS
+from core import spec
+from core.errors import Unavailable
+from core.job_request import MAX_METADATA_PAIRS
+from services.files import MAX_FILENAME_LENGTH
+
+router = APIRouter(tags=["service"], route_class=GuardedRoute)
+
+
+@router.get("/healthz", operation_id="get_health", responses=failures())
+async def get_health() -> Health:
+    """Tell that the process is alive."""
+    return Health()
+
+
+@router.get(
+    "/readyz",
+    operation_id="get_readiness",
+    responses={503: {"model": Readiness, "description": "A part cannot be reached"}},
+)
+def get_readiness(service: ServiceDep, response: Response) -> Readiness:
+    """Tell of the database, the broker and the store whether they answer."""
+    parts = {
+        "database": _state(lambda: _describe_database(service)),
+        "broker": _state(service.doorbell.check),
+        "store": _state(service.store.check),
+    }
+    is_ready = all(part.status == "ok" for part in parts.values())
+    response.status_code = 200 if is_ready else 503
+    return Readiness(status="ok" if is_ready else "unavailable", **parts)
+
+
+@router.get("/v1/limits", operation_id="get_limits", responses=failures())
+async def get_limits(service: ServiceDep) -> Limits:
+    """List every limit of this API."""
+    return Limits(
+        json_bytes=service.settings.max_json_bytes,
+        json_depth=MAX_DEPTH,
+        file_bytes=service.settings.max_file_bytes,
+        free_disk_bytes=service.settings.min_free_bytes,
+        filename_characters=MAX_FILENAME_LENGTH,
+        form_parts=MAX_PARTS,
+        corpus_files=MAX_FILES,
+        examples=MAX_EXAMPLES,
+        page_size=MAX_PAGE,
+        files_page_size=MAX_FILES_PAGE,
+        metadata_pairs=MAX_METADATA_PAIRS,
+        metadata_key_characters=64,
+        metadata_value_characters=512,
+        name_characters=128,
+        wait_seconds=MAX_WAIT_SECONDS,
+        streams=MAX_STREAMS,
+        encode_characters=MAX_TEXT_LENGTH,
+        decode_tokens=MAX_TOKENS,
+        layers=spec.MAX_LAYERS,
+        width=spec.MAX_WIDTH,
+        heads=spec.MAX_HEADS,
+        ffn_width=spec.MAX_FFN_WIDTH,
+        context_length=spec.MAX_CONTEXT_LENGTH,
+        vocab_size=spec.MAX_VOCAB_SIZE,
+        prompts=spec.MAX_PROMPTS,
+        prompt_characters=spec.MAX_PROMPT_LENGTH,
+        devices=1,
+        hosts=1,
+    )
+
+
+def _describe_database(service: ServiceDep) -> str:
+    state = service.database.check()
+    journal = f", journal {state.journal_mode}" if state.journal_mode else ""
+    return f"{state.engine} {state.version}{journal}, schema {state.revision}"
+
+
+def _state(check: Callable[[], str | None]) -> PartState:
+    try:
+        return PartState(status="ok", detail=check())
+    except Unavailable as error:
+        return PartState(status="unavailable", detail=error.message)

@@ -1,0 +1,64 @@
+"""What all objects and lists on the wire have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, Literal, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.job_request import Metadata
+from core.spec import Frozen
+
+__all__ = ["Answer", "Deleted", "ListAnswer", "Metadata", "RequestBody", "list_of"]
+
+
+class RequestBody(Frozen):
+    """A JSON body: unknown fields and other types than named are errors."""
+
+
+class Answer(BaseModel):
+    """An object that we send."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class HasId(Protocol):
+    """Anything with an id."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        ...
+
+
+Item = TypeVar("Item", bound=Answer)
+
+
+class ListAnswer(Answer, Generic[Item]):
+    """A stretch of a list; the next one begins ``after`` its ``last_id``."""
+
+    object: Literal["list"] = "list"
+    data: list[Item]
+    has_more: bool = Field(default=False, description="Whether more follow")
+    first_id: str | None = None
+    last_id: str | None = None
+
+
+class Deleted(Answer):
+    """What has been deleted."""
+
+    id: str
+    object: str
+    deleted: Literal[True] = True
+
+
+def list_of(items: Sequence[Item], *, has_more: bool = False) -> ListAnswer[Item]:
+    """The list of ``items``; those with ids tell where the next stretch begins."""
+    ids = [getattr(item, "id", None) for item in items]
+    return ListAnswer(
+        data=list(items),
+        has_more=has_more,
+        first_id=ids[0] if ids else None,
+        last_id=ids[-1] if ids else None,
+    )

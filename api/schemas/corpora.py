@@ -1,0 +1,133 @@
+"""Corpora on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field
+
+from api.schemas.base import Answer, Metadata, RequestBody
+from core.clock import unix_seconds
+from core.corpus_options import CorpusOptions
+from core.job_request import named_objective
+from core.spec import CausalObjective, Objective
+from db.tables import Corpus
+
+MAX_FILES = 10_000
+MAX_EXAMPLES = 100
+Name = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class CorpusFields(CorpusOptions):
+    """How to make a corpus: the fields that a JSON body and a form share."""
+
+    name: Name | None = None
+    metadata: Metadata = Field(default={})
+
+    @property
+    def options(self) -> CorpusOptions:
+        """What decides the corpus's content."""
+        return CorpusOptions(**self.model_dump(include=set(CorpusOptions.model_fields)))
+
+
+class CorpusRequest(CorpusFields):
+    """The body of ``POST /v1/corpora``."""
+
+    files: list[str] = Field(
+        min_length=1, max_length=MAX_FILES, description="The ids of uploaded files"
+    )
+
+
+class CorpusError(Answer):
+    """Why something failed."""
+
+    code: str
+    message: str
+    param: str | None = None
+
+
+class CorpusObject(Answer):
+    """A corpus: documents made from files."""
+
+    id: str = Field(examples=["corpus_01kb1s5p0v8m2f1c7w9xq4h3tz"])
+    object: Literal["corpus"] = "corpus"
+    created_at: int = Field(description="Unix seconds")
+    ready_at: int | None = None
+    name: str
+    status: Literal["queued", "processing", "ready", "failed"]
+    progress: float = Field(ge=0, le=1)
+    stage: str | None = Field(default=None, description="What is being done just now")
+    files: list[str] = Field(description="The ids of its files")
+    format: str
+    text_field: str
+    clean: str
+    deduplicate: str
+    validation_fraction: float
+    digest: str | None = Field(description="Of the content and the options alone")
+    stats: dict[str, Any] | None
+    splits: dict[str, Any] | None
+    default_tokenizer: str | None
+    error: dict[str, Any] | None
+    metadata: dict[str, str]
+
+    @classmethod
+    def of(cls, corpus: Corpus, *, file_ids: Sequence[str]) -> Self:
+        """The corpus as it is sent."""
+        return cls(
+            id=corpus.id,
+            created_at=unix_seconds(corpus.created_at),
+            ready_at=unix_seconds(corpus.ready_at) if corpus.ready_at else None,
+            name=corpus.name,
+            status=corpus.status.value,
+            progress=corpus.progress,
+            stage=corpus.stage,
+            files=list(file_ids),
+            **corpus.options,
+            digest=corpus.digest,
+            stats=corpus.stats,
+            splits=corpus.splits,
+            default_tokenizer=corpus.default_tokenizer_id,
+            error=corpus.error,
+            metadata=corpus.metadata_,
+        )
+
+
+class DocumentObject(Answer):
+    """A document of a corpus, and where it came from."""
+
+    id: str = Field(examples=["train-0"], description="Its split and its number there")
+    object: Literal["document"] = "document"
+    text: str
+    file: str
+    place: str
+    record: int
+
+
+class ExamplesRequest(RequestBody):
+    """The body of ``POST /v1/corpora/{id}/examples``."""
+
+    objective: Annotated[Objective, BeforeValidator(named_objective)] = CausalObjective()
+    tokenizer: str | None = Field(default=None, description="Default: the corpus's own")
+    context_length: int = Field(default=256, ge=16, le=4096, description="Tokens of a window")
+    limit: int = Field(default=5, ge=1, le=MAX_EXAMPLES)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+
+class RemovedPiece(Answer):
+    """What was taken out: ``text[start:end]``, in characters."""
+
+    text: str
+    start: int
+    end: int
+
+
+class ExampleObject(Answer):
+    """A labelled example, just as a job would make it."""
+
+    object: Literal["example"] = "example"
+    text: str
+    blanked: str = Field(description="The text with ____ for each gap")
+    removed: list[RemovedPiece]
+    input_tokens: list[int]
+    label_tokens: list[int]

@@ -1,0 +1,63 @@
+"""Health and limits on the wire."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from api.schemas.base import Answer
+
+
+class Health(Answer):
+    """The process is alive."""
+
+    status: Literal["ok"] = "ok"
+
+
+class PartState(Answer):
+    """How one part of the service is."""
+
+    status: Literal["ok", "unavailable"]
+    detail: str | None = None
+
+
+class Readiness(Answer):
+    """Whether requests can be served, part by part."""
+
+    status: Literal["ok", "unavailable"]
+    database: PartState
+    broker: PartState
+    store: PartState
+
+
+class Limits(Answer):
+    """Every limit of this API."""
+
+    object: Literal["limits"] = "limits"
+    json_bytes: int
+    json_depth: int
+    file_bytes: int
+    free_disk_bytes: int
+    filename_characters: int
+    form_parts: int
+    corpus_files: int
+    examples: int
+    page_size: int
+    files_page_size: int
+    metadata_pairs: int
+    metadata_key_characters: int
+    metadata_value_characters: int
+    name_characters: int
+    wait_seconds: int
+    streams: int
+    encode_characters: int
+    decode_tokens: int
+    layers: int
+    width: int
+    heads: int
+    ffn_width: int
+    context_length: int
+    vocab_size: int
+    prompts: int
+    prompt_characters: int
+    devices: int
+    hosts: int

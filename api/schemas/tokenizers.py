@@ -1,0 +1,94 @@
+"""Tokenizers on the wire."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field
+
+from api.schemas.base import Answer, Metadata, RequestBody
+from core.clock import unix_seconds
+from core.counts import Count
+from core.spec import MAX_VOCAB_SIZE
+from db.tables import Tokenizer
+
+MAX_TEXT_LENGTH = 500_000
+MAX_TOKENS = 200_000
+MIN_VOCAB_SIZE = 320
+
+
+class TokenizerBody(RequestBody):
+    """The body of ``POST /v1/tokenizers``."""
+
+    corpus: str = Field(description="The id of a corpus")
+    vocab_size: Count | None = Field(
+        default=None, ge=MIN_VOCAB_SIZE, le=MAX_VOCAB_SIZE, description="Default: by the corpus"
+    )
+    algorithm: Literal["bpe"] = "bpe"
+    name: str | None = Field(default=None, min_length=1, max_length=128)
+    metadata: Metadata = Field(default={})
+
+
+class TokenizerObject(Answer):
+    """A tokenizer: text to token ids and back."""
+
+    id: str = Field(examples=["tokenizer_01kb1s5p0v8m2f1c7w9xq4h3tz"])
+    object: Literal["tokenizer"] = "tokenizer"
+    created_at: int = Field(description="Unix seconds")
+    name: str
+    corpus: str | None
+    status: Literal["queued", "processing", "ready", "failed"]
+    progress: float = Field(ge=0, le=1)
+    algorithm: str
+    vocab_size: int | None
+    sha256: str | None
+    default: bool = Field(description="Whether it was made along with its corpus")
+    stats: dict[str, Any] | None
+    error: dict[str, Any] | None
+    metadata: dict[str, str]
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> Self:
+        """The tokenizer as it is sent."""
+        return cls(
+            id=tokenizer.id,
+            created_at=unix_seconds(tokenizer.created_at),
+            name=tokenizer.name,
+            corpus=tokenizer.corpus_id,
+            status=tokenizer.status.value,
+            progress=tokenizer.progress,
+            algorithm=tokenizer.algorithm,
+            vocab_size=tokenizer.vocab_size or tokenizer.requested_vocab_size,
+            sha256=tokenizer.sha256,
+            default=tokenizer.is_default,
+            stats=tokenizer.stats,
+            error=tokenizer.error,
+            metadata=tokenizer.metadata_,
+        )
+
+
+class EncodeRequest(RequestBody):
+    """Text to encode."""
+
+    text: str = Field(max_length=MAX_TEXT_LENGTH)
+
+
+class Encoding(Answer):
+    """A text as tokens."""
+
+    object: Literal["encoding"] = "encoding"
+    tokens: list[int]
+    pieces: list[str]
+
+
+class DecodeRequest(RequestBody):
+    """Token ids to decode."""
+
+    tokens: list[Annotated[int, Field(ge=0, lt=MAX_VOCAB_SIZE)]] = Field(max_length=MAX_TOKENS)
+
+
+class Decoding(Answer):
+    """Tokens as a text."""
+
+    object: Literal["decoding"] = "decoding"
+    text: str

@@ -1,0 +1,46 @@
+"""Rows as they are sent, where that takes more than one row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from api.schemas.checkpoints import CheckpointObject
+from api.schemas.corpora import CorpusObject
+from api.schemas.jobs import JobObject, QueueState
+from db.tables import Checkpoint, Corpus, Job
+from db.unit_of_work import UnitOfWork
+from services import jobs
+
+
+def job_view(uow: UnitOfWork, job: Job) -> JobObject:
+    """A job, with its place in the queue and the number of its attempts."""
+    place = jobs.queue_place(uow, job)
+    queue = None
+    if place is not None:
+        queue = QueueState(
+            position=place.position,
+            jobs_ahead=place.jobs_ahead,
+            waiting_reason=place.waiting_reason,
+        )
+    return JobObject.of(job, attempts=uow.attempts.count_of(job.id), queue=queue, now=uow.now())
+
+
+def corpus_view(uow: UnitOfWork, corpus: Corpus) -> CorpusObject:
+    """A corpus with the ids of its files."""
+    return CorpusObject.of(corpus, file_ids=uow.corpora.file_ids(corpus.id))
+
+
+def checkpoint_view(uow: UnitOfWork, checkpoint: Checkpoint) -> CheckpointObject:
+    """A checkpoint with its files."""
+    return checkpoint_views(uow, [checkpoint])[0]
+
+
+def checkpoint_views(uow: UnitOfWork, checkpoints: Sequence[Checkpoint]) -> list[CheckpointObject]:
+    """Checkpoints with their files, and which of them are the best of their jobs."""
+    files = uow.checkpoints.files_of([checkpoint.id for checkpoint in checkpoints])
+    jobs_by_id = {job_id: uow.jobs.find(job_id) for job_id in {row.job_id for row in checkpoints}}
+    best = {job.best_checkpoint_id for job in jobs_by_id.values() if job is not None}
+    return [
+        CheckpointObject.of(row, files=files.get(row.id, []), best=row.id in best)
+        for row in checkpoints
+    ]

@@ -1,0 +1,45 @@
+"""The documents of a corpus, and the report on what became of every record."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from db.repositories.scope import Page
+from storage import keys
+from storage.base import Store
+
+if TYPE_CHECKING:  # loads numpy, which only the first reader of documents has to wait for
+    from corpora.documents import Document
+
+
+def page(
+    store: Store,
+    corpus_id: str,
+    *,
+    split: Literal["train", "validation"],
+    start: int,
+    limit: int,
+    cache: Path,
+) -> Page[Document]:
+    """``limit`` documents of a split, from number ``start`` on.
+
+    Args:
+        store: Where the corpus is.
+        corpus_id: A corpus that is ready.
+        split: Which documents.
+        start: The number of the first, counted from 0.
+        limit: How many at most.
+        cache: Where a distant store keeps what it has brought.
+    """
+    from corpora.documents import iter_documents  # noqa: PLC0415 - see above
+
+    directory = store.materialise(keys.corpus(corpus_id), cache=cache)
+    found = list(islice(iter_documents(directory, split, after=start), limit + 1))
+    return Page.cut(found, limit=limit)
+
+
+def report(store: Store, corpus_id: str) -> bytes:
+    """The report of a corpus that is ready, as JSON."""
+    return b"".join(store.open(f"{keys.corpus(corpus_id)}report.json"))

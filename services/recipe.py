@@ -1,0 +1,32 @@
+"""A recipe: the request that gives a job's result again."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from core.spec import JobSpec
+from db.tables import Job
+
+_DECIDED_ELSEWHERE: Final = {"model": {"vocab_size"}, "evaluation": {"max_tokens"}}
+"""The vocabulary comes with the tokenizer, and the sample for evaluation is always the same."""
+
+
+def recipe(job: Job) -> dict[str, Any]:
+    """A body for ``POST /v1/jobs`` with every default written out.
+
+    A job whose corpus or tokenizer is still being made has no spec yet; its own request is all
+    that is known, and gives the same result as well.
+    """
+    written = {"name": job.name, "priority": job.priority, "max_attempts": job.max_attempts}
+    if job.spec is None:
+        return {**job.request, **written}
+    spec = JobSpec.model_validate_json(_as_json(job.spec))
+    return {
+        **spec.model_dump(mode="json", exclude=_DECIDED_ELSEWHERE, exclude_none=True),
+        **written,
+    }
+
+
+def _as_json(value: dict[str, Any]) -> str:
+    return json.dumps(value)
