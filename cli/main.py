@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import sys
 from collections.abc import Callable, Sequence
 
 from pydantic import ValidationError
@@ -84,3 +85,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     return Settings(
         **{name: value for name in names if (value := getattr(options, name, None)) is not None}
     )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
