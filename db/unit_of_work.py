@@ -26,6 +26,7 @@ from db.repositories.metrics import MetricRepository
 from db.repositories.projects import ProjectRepository
 from db.repositories.scope import Scope
 from db.repositories.tokenizers import TokenizerRepository
+from db.repositories.upkeep import UpkeepRepository
 from db.repositories.work import WorkRepository
 from db.tables import Event, EventLevel, Project
 from db.time_source import TimeSource
@@ -171,6 +172,11 @@ class UnitOfWork:
             now=self.now,
             project_id=self._project_id,
         )
+
+    @property
+    def upkeep(self) -> UpkeepRepository:
+        """What the reconciler asks, of every project."""
+        return UpkeepRepository(self.session, time_source=self._time_source)
 
     @property
     def blobs(self) -> BlobRepository:

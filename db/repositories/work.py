@@ -292,6 +292,17 @@ class WorkRepository:
         )
         return list(self._session.scalars(query))
 
+    def find_held(self, work_id: str, *, fence: int, expired_only: bool = False) -> Work | None:
+        """The work if its owner is still the one of this fence, locked; None otherwise.
+
+        With ``expired_only`` also None if the owner has extended the lease meanwhile.
+        """
+        query = select(Work).where(*_held(work_id, fence))
+        if expired_only:
+            query = query.where(Work.lease_until <= self._time.now())
+        query = query.with_for_update(key_share=True).execution_options(populate_existing=True)
+        return self._session.scalars(query).one_or_none()
+
     def unclaimed(self, *, older_than: timedelta, limit: int = 100) -> list[Work]:
         """Eligible work for which nobody has rung since ``older_than`` ago."""
         told = func.coalesce(Work.rung_at, Work.created_at)

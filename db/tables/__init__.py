@@ -8,6 +8,7 @@ from db.tables.datasets import Dataset
 from db.tables.events import Event, EventLevel
 from db.tables.files import File, FilePiece
 from db.tables.jobs import Job
+from db.tables.leaders import Leader
 from db.tables.metrics import Metric
 from db.tables.owned import Identified, Owned, WithMetadata
 from db.tables.projects import DEFAULT_PROJECT_ID, Project
@@ -29,6 +30,7 @@ __all__ = [
     "FilePiece",
     "Identified",
     "Job",
+    "Leader",
     "Metric",
     "Owned",
     "Project",

@@ -1,0 +1,79 @@
+"""The reconciler's questions, across all projects."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import and_, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from core.lifecycle import CheckpointStatus
+from db.tables import Attempt, Checkpoint, Leader, Work
+from db.time_source import TimeSource
+
+
+class UpkeepRepository:
+    """What one process looks after for the whole installation."""
+
+    def __init__(self, session: Session, *, time_source: TimeSource) -> None:
+        self._session = session
+        self._time = time_source
+
+    def lead(self, name: str, *, owner: str, seconds: float) -> bool:
+        """Lead, or go on leading, for so long; False if another does.
+
+        Args:
+            name: In what.
+            owner: Who asks; unique among processes.
+            seconds: How long the lead lasts without being renewed.
+        """
+        until = self._time.shifted(timedelta(seconds=seconds))
+        insert = self._insert_of()(Leader).values(name=name, owner=owner, until=until)
+        self._session.execute(insert.on_conflict_do_nothing(index_elements=["name"]))
+        taken = (
+            update(Leader)
+            .where(
+                Leader.name == name,
+                or_(Leader.owner == owner, Leader.until <= self._time.now()),
+            )
+            .values(owner=owner, until=until)
+            .returning(Leader.name)
+        )
+        found = self._session.scalar(taken, execution_options={"synchronize_session": False})
+        return found is not None
+
+    def attempts_on(self, host: str) -> list[Attempt]:
+        """The attempts of one host that still hold their work, of any project."""
+        query = (
+            select(Attempt)
+            .join(Work, and_(Work.id == Attempt.work_id, Work.fence == Attempt.fence))
+            .where(
+                Attempt.host == host,
+                Attempt.finished_at.is_(None),
+                Work.owner.is_not(None),
+                Work.finished_at.is_(None),
+            )
+            .order_by(Attempt.id)
+        )
+        return list(self._session.scalars(query))
+
+    def knows_checkpoint(self, prefix: str) -> bool:
+        """Whether a checkpoint that has not been deleted has its bytes there."""
+        query = select(Checkpoint.id).where(
+            Checkpoint.prefix == prefix, Checkpoint.status != CheckpointStatus.DELETED
+        )
+        return self._session.scalar(query.limit(1)) is not None
+
+    def may_still_commit(self, subject_id: str, *, fence: int, within: timedelta) -> bool:
+        """Whether the attempt of this fence goes on, or ended less than ``within`` ago."""
+        query = select(Attempt.id).where(
+            Attempt.subject_id == subject_id,
+            Attempt.fence == fence,
+            or_(Attempt.finished_at.is_(None), Attempt.finished_at > self._time.shifted(-within)),
+        )
+        return self._session.scalar(query.limit(1)) is not None
+
+    def _insert_of(self) -> type[postgresql.Insert | sqlite.Insert]:
+        is_postgresql = self._session.get_bind().dialect.name == "postgresql"
+        return postgresql.Insert if is_postgresql else sqlite.Insert

@@ -1,0 +1,188 @@
+"""Checkpoints: committed, checked, pruned, deleted."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from core.errors import CheckpointDamaged, Conflict
+from core.lifecycle import CheckpointStatus
+from db.tables import Checkpoint, CheckpointFile, Job
+from db.unit_of_work import UnitOfWork
+from services import attempts
+from services.attempts import Claim
+from storage.base import Store, StoredObject
+
+MANIFEST_NAME: Final = "manifest.json"
+DECIDING_METRIC: Final = "validation/loss"
+"""The best checkpoint has the lowest."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCheckpoint:
+    """A checkpoint whose bytes are whole in the store, and nothing knows of it yet."""
+
+    step: int
+    tokens: int
+    prefix: str
+    metrics: Mapping[str, float]
+    objects: Sequence[StoredObject]
+
+
+def commit(uow: UnitOfWork, claim: Claim, stored: StoredCheckpoint) -> Checkpoint:
+    """Make a stored checkpoint count: from now on the job never falls back behind it.
+
+    Raises:
+        LeaseLost: the job has another owner.
+    """
+    task = uow.work.require(claim.work_id, fence=claim.fence)
+    job = uow.jobs.get(claim.subject_id, lock=True)
+    known = uow.checkpoints.find_latest(job.id, step=stored.step)
+    if known is not None and known.fence == claim.fence:
+        return known  # the answer to an earlier commit was lost on its way
+    sizes = {object_.key.removeprefix(stored.prefix): object_ for object_ in stored.objects}
+    checkpoint = Checkpoint(
+        job_id=job.id,
+        step=stored.step,
+        tokens=stored.tokens,
+        fence=claim.fence,
+        prefix=stored.prefix,
+        metrics={name: value for name, value in stored.metrics.items() if math.isfinite(value)},
+        num_bytes=sum(object_.num_bytes for object_ in stored.objects),
+        manifest_sha256=sizes[MANIFEST_NAME].sha256,
+    )
+    files = [
+        CheckpointFile(
+            checkpoint_id=checkpoint.id,
+            name=name,
+            num_bytes=object_.num_bytes,
+            sha256=object_.sha256,
+        )
+        for name, object_ in sizes.items()
+    ]
+    uow.checkpoints.add_with_files(checkpoint, files)
+    attempts.bears_fruit(task)
+    _point_at_best_and_latest(uow, job)
+    uow.record_event(
+        "checkpoint.created",
+        message=f"Checkpoint of step {checkpoint.step}.",
+        job_id=job.id,
+        data={
+            "checkpoint": checkpoint.id,
+            "step": checkpoint.step,
+            "tokens": checkpoint.tokens,
+            "metrics": checkpoint.metrics,
+            "best": job.best_checkpoint_id == checkpoint.id,
+        },
+    )
+    return checkpoint
+
+
+def prune(
+    uow: UnitOfWork, job_id: str, *, keep_last: int, keep_best: int, store: Store
+) -> list[Checkpoint]:
+    """Delete what a job need not keep; the bytes go after the commit.
+
+    Returns:
+        The checkpoints that were deleted.
+    """
+    complete = uow.checkpoints.of_job(job_id)
+    kept = {checkpoint.id for checkpoint in complete[-keep_last:]}
+    kept |= {checkpoint.id for checkpoint in sorted(complete, key=_loss)[:keep_best]}
+    dropped = [row for row in complete if row.id not in kept and not row.pinned]
+    for checkpoint in dropped:
+        _delete(uow, checkpoint, store=store)
+    return dropped
+
+
+def delete(uow: UnitOfWork, checkpoint_id: str, *, store: Store) -> Checkpoint:
+    """Delete a checkpoint because a user says so; the row stays for the history.
+
+    Raises:
+        NotFound: there is no such checkpoint.
+        Conflict: an unfinished job needs it to go on (``checkpoint_in_use``), or it is gone
+            already (``checkpoint_already_deleted``).
+    """
+    checkpoint = uow.checkpoints.get(checkpoint_id)
+    job = uow.jobs.find(checkpoint.job_id, lock=True)
+    if checkpoint.status is CheckpointStatus.DELETED:
+        raise Conflict(
+            f"Checkpoint {checkpoint_id!r} is deleted already.", code="checkpoint_already_deleted"
+        )
+    if job is not None and not job.status.is_final and job.latest_checkpoint_id == checkpoint_id:
+        raise Conflict(
+            f"Job {job.id!r} has not ended and goes on from checkpoint {checkpoint_id!r}.",
+            code="checkpoint_in_use",
+        )
+    _delete(uow, checkpoint, store=store)
+    if job is not None:
+        _point_at_best_and_latest(uow, job)
+    return checkpoint
+
+
+def mark_corrupt(uow: UnitOfWork, claim: Claim, checkpoint_id: str, *, reason: str) -> None:
+    """A checkpoint's bytes are not those of its manifest: it is never used again."""
+    uow.work.require(claim.work_id, fence=claim.fence)
+    job = uow.jobs.get(claim.subject_id, lock=True)
+    checkpoint = uow.checkpoints.get(checkpoint_id)
+    checkpoint.status = CheckpointStatus.CORRUPT
+    _point_at_best_and_latest(uow, job)
+    before = uow.checkpoints.find_latest(job.id)
+    step = 0 if before is None else before.step
+    uow.record_event(
+        "job.recovered",
+        message=f"Checkpoint {checkpoint_id} of step {checkpoint.step} is damaged ({reason}); the "
+        f"job goes on from step {step}.",
+        level="warn",
+        job_id=job.id,
+        data={"damaged_checkpoint": checkpoint_id, "reason": reason, "step": step},
+    )
+
+
+def verify(directory: Path, files: Sequence[CheckpointFile]) -> None:
+    """Compare every byte of a checkpoint with what was committed.
+
+    Raises:
+        CheckpointDamaged: a file is missing, or has other bytes.
+    """
+    for file in files:
+        path = directory / file.name
+        try:
+            with path.open("rb") as content:
+                digest = hashlib.file_digest(content, "sha256").hexdigest()
+        except OSError as error:
+            raise CheckpointDamaged(f"{file.name}: {error.strerror}") from None
+        if digest != file.sha256:
+            raise CheckpointDamaged(f"{file.name}: sha256 {digest}, expected {file.sha256}")
+
+
+def _delete(uow: UnitOfWork, checkpoint: Checkpoint, *, store: Store) -> None:
+    checkpoint.status = CheckpointStatus.DELETED
+    checkpoint.pinned = False
+    uow.record_event(
+        "checkpoint.deleted",
+        message=f"Checkpoint of step {checkpoint.step} is deleted.",
+        job_id=checkpoint.job_id,
+        data={"checkpoint": checkpoint.id, "step": checkpoint.step},
+    )
+    uow.after_commit(_deletion(store, checkpoint.prefix))
+
+
+def _deletion(store: Store, prefix: str) -> Callable[[], None]:
+    return lambda: store.delete_prefix(prefix)
+
+
+def _point_at_best_and_latest(uow: UnitOfWork, job: Job) -> None:
+    complete = uow.checkpoints.of_job(job.id)
+    job.latest_checkpoint_id = complete[-1].id if complete else None
+    job.best_checkpoint_id = min(complete, key=_loss).id if complete else None
+
+
+def _loss(checkpoint: Checkpoint) -> float:
+    """What is compared; without a measurement it is the worst."""
+    loss = checkpoint.metrics.get(DECIDING_METRIC)
+    return math.inf if loss is None else float(loss)

@@ -1,0 +1,271 @@
+"""Jobs as workers see them: begun, moved forward, ended. Every write is fenced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from core.lifecycle import AttemptOutcome, DesiredStatus, JobStatus
+from core.spec import JobSpec
+from db.repositories.metrics import MetricPoint
+from db.tables import Job, Work
+from db.unit_of_work import UnitOfWork
+from services import attempts, jobs, work
+from services.attempts import Claim
+from services.doorbell import Doorbell
+
+BUDGET_SPENT: Final = "budget"
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """What has happened to a job since the last write."""
+
+    phase: str | None = None
+    step: int | None = None
+    tokens: int | None = None
+    points: Sequence[MetricPoint] = ()
+    device_seconds: float = 0.0
+    """Time on the device since the last write."""
+    flops_per_token: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """What the model said to the fixed prompts and blanks at a step."""
+
+    step: int
+    continuations: Sequence[Mapping[str, Any]] = field(default=())
+    fillings: Sequence[Mapping[str, Any]] = field(default=())
+
+
+def start(uow: UnitOfWork, claim: Claim) -> Job:
+    """The attempt begins, from the latest checkpoint or from nothing."""
+    uow.work.require(claim.work_id, fence=claim.fence)
+    job = uow.jobs.get(claim.subject_id, lock=True)
+    job.status = JobStatus.RUNNING
+    job.phase = "preparing"
+    job.status_reason = None
+    job.error = None
+    latest = uow.checkpoints.find_latest(job.id)
+    step = job.step = 0 if latest is None else latest.step
+    job.tokens = 0 if latest is None else latest.tokens
+    job.started_at = job.started_at or uow.now()
+    data = {"attempt": claim.number, "step": step, "after": claim.previous_outcome}
+    if claim.previous_outcome is None:
+        uow.record_event(
+            "job.started", message=f"Job {job.name!r} has begun.", job_id=job.id, data=data
+        )
+    elif claim.previous_outcome is not AttemptOutcome.PAUSED:
+        uow.record_event(
+            "job.recovered",
+            message=f"Job {job.name!r} goes on from step {step}; the attempt before this one was "
+            f"{claim.previous_outcome}.",
+            job_id=job.id,
+            data=data,
+        )
+    return job
+
+
+def plan(
+    uow: UnitOfWork, claim: Claim, *, num_steps: int | None, execution: Mapping[str, Any]
+) -> None:
+    """The engine knows how long the job is and how it runs on this machine."""
+    uow.work.require(claim.work_id, fence=claim.fence)
+    job = uow.jobs.get(claim.subject_id, lock=True)
+    jobs.set_length(job, spec_of(job), num_steps)
+    job.execution = dict(execution)
+
+
+def advance(uow: UnitOfWork, claim: Claim, change: Advance) -> Job:
+    """Write metrics and progress; a step that is done again replaces its metrics."""
+    uow.work.require(claim.work_id, fence=claim.fence)
+    job = uow.jobs.get(claim.subject_id, lock=True)
+    if change.phase is not None:
+        job.phase = change.phase
+    latest = {point.name: point.value for point in change.points}
+    if latest:
+        uow.metrics.record(job.id, change.points)
+        job.metrics = {**job.metrics, **latest}
+        job.tokens_per_second = latest.get("throughput/tokens_per_second", job.tokens_per_second)
+    if change.step is not None and change.tokens is not None:
+        done = max(0, change.tokens - job.tokens)
+        job.step, job.tokens = change.step, change.tokens
+        job.usage = _usage(job.usage, change, tokens=done)
+    elif change.device_seconds:
+        job.usage = _usage(job.usage, change, tokens=0)
+    return job
+
+
+def announce_progress(uow: UnitOfWork, job: Job, *, probes: Sequence[Probes] = ()) -> None:
+    """Tell whoever listens how far the job is."""
+    total = job.num_steps
+    data: dict[str, Any] = {
+        "step": job.step,
+        "num_steps": total,
+        "tokens": job.tokens,
+        "tokens_per_second": job.tokens_per_second,
+        "phase": job.phase,
+        "metrics": job.metrics,
+    }
+    if probes:
+        data["probes"] = [
+            {
+                "step": probe.step,
+                "continuations": list(probe.continuations),
+                "fillings": list(probe.fillings),
+            }
+            for probe in probes
+        ]
+    of_all = "" if total is None else f" of {total}"
+    uow.record_event("job.progress", message=f"Step {job.step}{of_all}", job_id=job.id, data=data)
+
+
+def warn(uow: UnitOfWork, job: Job, *, code: str, message: str, data: Mapping[str, Any]) -> None:
+    """Something that the user should know; it stays with the job."""
+    if message not in job.warnings:
+        job.warnings = [*job.warnings, message]
+    uow.record_event(
+        "job.progress",
+        message=message,
+        level="warn",
+        job_id=job.id,
+        data={"step": job.step, "notice": {"code": code, **data}},
+    )
+
+
+def succeed(uow: UnitOfWork, claim: Claim) -> None:
+    """The budget is spent, the last checkpoint committed. The event is the job's last."""
+    uow.work.require(claim.work_id, fence=claim.fence)
+    job = uow.jobs.get(claim.subject_id, lock=True)
+    job.status = JobStatus.SUCCEEDED
+    job.stop_reason = BUDGET_SPENT
+    job.phase = None
+    job.status_reason = None
+    job.finished_at = uow.now()
+    uow.work.finish(claim.work_id, fence=claim.fence)
+    attempts.end(uow, claim, outcome=AttemptOutcome.COMPLETED, exit_code=0)
+    uow.record_event(
+        "job.succeeded",
+        message=f"Job {job.name!r} has spent its budget after {job.step} steps.",
+        job_id=job.id,
+        data={
+            "step": job.step,
+            "tokens": job.tokens,
+            "metrics": job.metrics,
+            "checkpoint": job.latest_checkpoint_id,
+            "best_checkpoint": job.best_checkpoint_id,
+        },
+    )
+
+
+def fail(
+    uow: UnitOfWork,
+    claim: Claim,
+    *,
+    code: str,
+    message: str,
+    param: str | None = None,
+    exit_code: int | None = None,
+) -> None:
+    """Trying again cannot help."""
+    uow.work.require(claim.work_id, fence=claim.fence)
+    job = uow.jobs.get(claim.subject_id, lock=True)
+    uow.work.finish(claim.work_id, fence=claim.fence)
+    attempts.end(uow, claim, outcome=AttemptOutcome.FAILED, exit_code=exit_code, cause=message)
+    jobs.end_failed(uow, job, code=code, message=message, param=param)
+
+
+def stop_full(uow: UnitOfWork, claim: Claim, *, exit_code: int | None) -> None:
+    """The disk is full: paused, until somebody makes room and resumes the job."""
+    task = uow.work.require(claim.work_id, fence=claim.fence)
+    job = uow.jobs.get(claim.subject_id, lock=True)
+    if task.desired_status is DesiredStatus.CANCELLED:
+        leave(uow, claim, doorbell=None)
+        return
+    job.desired_status = task.desired_status = DesiredStatus.PAUSED
+    uow.work.release(claim.work_id, fence=claim.fence, num_fruitless=0)
+    attempts.end(
+        uow, claim, outcome=AttemptOutcome.FAILED, exit_code=exit_code, cause="the disk is full"
+    )
+    jobs.end_paused(uow, job, reason="the disk is full", code="disk_full")
+
+
+def leave(
+    uow: UnitOfWork, claim: Claim, *, doorbell: Doorbell | None, exit_code: int | None = None
+) -> None:
+    """The child stopped because it was asked to: cancelled, paused, or only this worker leaves."""
+    task = uow.work.require(claim.work_id, fence=claim.fence)
+    job = uow.jobs.get(claim.subject_id, lock=True)
+    if task.desired_status is DesiredStatus.CANCELLED:
+        uow.work.finish(claim.work_id, fence=claim.fence)
+        attempts.end(uow, claim, outcome=AttemptOutcome.CANCELLED, exit_code=exit_code)
+        jobs.end_cancelled(uow, job)
+    elif task.desired_status is DesiredStatus.PAUSED:
+        _forgive(task)
+        uow.work.release(claim.work_id, fence=claim.fence)
+        attempts.end(uow, claim, outcome=AttemptOutcome.PAUSED, exit_code=exit_code)
+        jobs.end_paused(uow, job, reason="paused by the user")
+    else:
+        _forgive(task)
+        uow.work.release(claim.work_id, fence=claim.fence)
+        attempts.end(uow, claim, outcome=AttemptOutcome.PREEMPTED, exit_code=exit_code)
+        job.status = JobStatus.QUEUED
+        job.phase = None
+        job.status_reason = "its worker was asked to leave"
+        if doorbell is not None:
+            work.announce(uow, [task], doorbell=doorbell)
+
+
+def settle_lost(uow: UnitOfWork, task: Work, *, cause: str, delay_after: int) -> None:
+    """An attempt ended without a result: try again later, or give up, or fulfil a wish to stop.
+
+    Args:
+        uow: The transaction.
+        task: The job's work, locked, still under the lost attempt's fence.
+        cause: What is known about the end.
+        delay_after: The number of fruitless attempts that the rest before the next follows.
+    """
+    job = uow.jobs.get(task.subject_id, lock=True)
+    if task.desired_status is DesiredStatus.CANCELLED:
+        uow.work.finish(task.id, fence=task.fence)
+        jobs.end_cancelled(uow, job)
+    elif task.desired_status is DesiredStatus.PAUSED:
+        uow.work.release(task.id, fence=task.fence)
+        jobs.end_paused(uow, job, reason="paused by the user")
+    elif task.num_fruitless >= task.max_attempts:
+        uow.work.finish(task.id, fence=task.fence)
+        jobs.end_failed(uow, job, code="too_many_attempts", message=exhausted(task, cause))
+    else:
+        not_before = uow.now() + attempts.retry_delay(delay_after)
+        uow.work.release(task.id, fence=task.fence, not_before=not_before)
+        job.status = JobStatus.QUEUED
+        job.phase = None
+        job.status_reason = f"will be tried again: {cause}"
+
+
+def exhausted(task: Work, cause: str) -> str:
+    """What a user is told about work that has been tried often enough."""
+    return (
+        f"{task.num_fruitless} attempts in a row ended without a new checkpoint; the last: {cause}"
+    )
+
+
+def spec_of(job: Job) -> JobSpec:
+    """The job's settled spec."""
+    assert job.spec is not None  # its work cannot be claimed before
+    return JobSpec.model_validate(job.spec, strict=False)
+
+
+def _forgive(task: Work) -> None:
+    """An attempt that was asked to leave does not count."""
+    task.num_fruitless = max(0, task.num_fruitless - 1)
+
+
+def _usage(usage: Mapping[str, Any], change: Advance, *, tokens: int) -> dict[str, Any]:
+    return {
+        "device_seconds": round(usage.get("device_seconds", 0.0) + change.device_seconds, 3),
+        "tokens": usage.get("tokens", 0) + tokens,
+        "flops": usage.get("flops", 0) + tokens * change.flops_per_token,
+    }

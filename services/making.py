@@ -1,0 +1,231 @@
+"""Corpora and tokenizers as workers see them: begun, moved forward, ready or failed.
+
+What waits for them goes on, or fails with them, in the same transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from core.errors import Conflict
+from core.lifecycle import AttemptOutcome, ResourceStatus, WorkKind
+from db.tables import Corpus, Tokenizer, Work
+from db.unit_of_work import UnitOfWork
+from services import attempts, datasets, jobs, work
+from services.attempts import Claim
+from services.doorbell import Doorbell
+
+
+@dataclass(frozen=True, slots=True)
+class MadeTokenizer:
+    """A tokenizer whose bytes are in the store."""
+
+    vocab_size: int
+    sha256: str
+    stats: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class MadeCorpus:
+    """A corpus whose documents are in the store."""
+
+    digest: str
+    stats: Mapping[str, Any]
+    splits: Mapping[str, Any]
+
+
+def start(uow: UnitOfWork, claim: Claim) -> Corpus | Tokenizer:
+    """An attempt begins."""
+    uow.work.require(claim.work_id, fence=claim.fence)
+    subject = _subject(uow, claim.kind, claim.subject_id)
+    subject.status = ResourceStatus.PROCESSING
+    subject.progress = 0.0
+    return subject
+
+
+def advance(uow: UnitOfWork, claim: Claim, *, stage: str, fraction: float) -> None:
+    """Write how far it is."""
+    uow.work.require(claim.work_id, fence=claim.fence)
+    subject = _subject(uow, claim.kind, claim.subject_id)
+    subject.progress = fraction
+    if isinstance(subject, Corpus):
+        subject.stage = stage
+
+
+def finish_corpus(
+    uow: UnitOfWork,
+    claim: Claim,
+    *,
+    corpus: MadeCorpus,
+    tokenizer: MadeTokenizer,
+    dataset: Mapping[str, Any],
+    doorbell: Doorbell,
+) -> None:
+    """The corpus, its default tokenizer and their dataset are ready; what waits goes on."""
+    uow.work.require(claim.work_id, fence=claim.fence)
+    row = uow.corpora.get(claim.subject_id, lock=True)
+    row.status = ResourceStatus.READY
+    row.progress = 1.0
+    row.stage = None
+    row.digest = corpus.digest
+    row.stats = dict(corpus.stats)
+    row.splits = dict(corpus.splits)
+    row.ready_at = uow.now()
+    default = uow.tokenizers.get(row.default_tokenizer_id or "", lock=True)
+    _tokenizer_is_ready(uow, default, tokenizer)
+    datasets.add(uow, corpus_id=row.id, tokenizer_id=default.id, manifest=dataset)
+    _complete(uow, claim)
+    uow.record_event(
+        "corpus.ready",
+        message=f"Corpus {row.name!r} is ready.",
+        data={"corpus": row.id, "default_tokenizer": default.id, "stats": row.stats},
+    )
+    _let_go(uow, row.id, doorbell=doorbell)
+
+
+def finish_tokenizer(
+    uow: UnitOfWork,
+    claim: Claim,
+    *,
+    tokenizer: MadeTokenizer,
+    dataset: Mapping[str, Any],
+    doorbell: Doorbell,
+) -> None:
+    """The tokenizer is ready and its corpus encoded; what waits goes on."""
+    uow.work.require(claim.work_id, fence=claim.fence)
+    row = uow.tokenizers.get(claim.subject_id, lock=True)
+    _tokenizer_is_ready(uow, row, tokenizer)
+    assert row.corpus_id is not None  # it was made from one
+    datasets.add(uow, corpus_id=row.corpus_id, tokenizer_id=row.id, manifest=dataset)
+    _complete(uow, claim)
+    _let_go(uow, row.id, doorbell=doorbell)
+
+
+def fail(
+    uow: UnitOfWork,
+    claim: Claim,
+    *,
+    code: str,
+    message: str,
+    param: str | None = None,
+    exit_code: int | None = None,
+) -> None:
+    """It cannot be made, nor can what waits for it."""
+    uow.work.require(claim.work_id, fence=claim.fence)
+    uow.work.finish(claim.work_id, fence=claim.fence)
+    attempts.end(uow, claim, outcome=AttemptOutcome.FAILED, exit_code=exit_code, cause=message)
+    _fail_subject(uow, claim.kind, claim.subject_id, code=code, message=message, param=param)
+
+
+def leave(
+    uow: UnitOfWork, claim: Claim, *, doorbell: Doorbell, exit_code: int | None = None
+) -> None:
+    """This worker was asked to go; another begins anew."""
+    task = uow.work.require(claim.work_id, fence=claim.fence)
+    task.num_fruitless = max(0, task.num_fruitless - 1)
+    uow.work.release(claim.work_id, fence=claim.fence)
+    attempts.end(uow, claim, outcome=AttemptOutcome.PREEMPTED, exit_code=exit_code)
+    _subject(uow, claim.kind, claim.subject_id).status = ResourceStatus.QUEUED
+    work.announce(uow, [task], doorbell=doorbell)
+
+
+def settle_lost(uow: UnitOfWork, task: Work, *, cause: str, delay_after: int) -> None:
+    """An attempt ended without a result: try again later, or give up.
+
+    Args:
+        uow: The transaction.
+        task: The work, locked, still under the lost attempt's fence.
+        cause: What is known about the end.
+        delay_after: The number of fruitless attempts that the rest before the next follows.
+    """
+    if task.num_fruitless >= task.max_attempts:
+        uow.work.finish(task.id, fence=task.fence)
+        message = f"{task.num_fruitless} attempts in a row have failed; the last: {cause}"
+        _fail_subject(uow, task.kind, task.subject_id, code="too_many_attempts", message=message)
+        return
+    not_before = uow.now() + attempts.retry_delay(delay_after)
+    uow.work.release(task.id, fence=task.fence, not_before=not_before)
+    _subject(uow, task.kind, task.subject_id).status = ResourceStatus.QUEUED
+
+
+def _subject(uow: UnitOfWork, kind: WorkKind, subject_id: str) -> Corpus | Tokenizer:
+    if kind is WorkKind.CORPUS:
+        return uow.corpora.get(subject_id, lock=True)
+    return uow.tokenizers.get(subject_id, lock=True)
+
+
+def _complete(uow: UnitOfWork, claim: Claim) -> None:
+    uow.work.finish(claim.work_id, fence=claim.fence)
+    attempts.end(uow, claim, outcome=AttemptOutcome.COMPLETED, exit_code=0)
+
+
+def _tokenizer_is_ready(uow: UnitOfWork, row: Tokenizer, made: MadeTokenizer) -> None:
+    row.status = ResourceStatus.READY
+    row.progress = 1.0
+    row.vocab_size = made.vocab_size
+    row.sha256 = made.sha256
+    row.stats = dict(made.stats)
+    uow.record_event(
+        "tokenizer.ready",
+        message=f"Tokenizer {row.name!r} is ready.",
+        data={"tokenizer": row.id, "corpus": row.corpus_id, "vocab_size": row.vocab_size},
+    )
+
+
+def _let_go(uow: UnitOfWork, resource_id: str, *, doorbell: Doorbell) -> None:
+    """What waited for a resource can be claimed, or waits for the next."""
+    released = uow.work.unblock(resource_id)
+    for task in released:
+        if task.kind is WorkKind.JOB:
+            jobs.go_on_waiting_or_start(uow, task)
+    work.announce(uow, released, doorbell=doorbell)
+
+
+def _fail_subject(
+    uow: UnitOfWork,
+    kind: WorkKind,
+    subject_id: str,
+    *,
+    code: str,
+    message: str,
+    param: str | None = None,
+) -> None:
+    subject = _subject(uow, kind, subject_id)
+    error = {"code": code, "message": message, "param": param}
+    subject.status = ResourceStatus.FAILED
+    subject.error = error
+    if isinstance(subject, Corpus):
+        subject.stage = None
+        default = uow.tokenizers.find(subject.default_tokenizer_id or "", lock=True)
+        if default is not None:
+            default.status = ResourceStatus.FAILED
+            default.error = error
+        uow.record_event(
+            "corpus.failed",
+            message=message,
+            level="error",
+            data={"corpus": subject_id, "error": error},
+        )
+    _fail_waiting(uow, kind, subject_id, message=message)
+
+
+def _fail_waiting(uow: UnitOfWork, kind: WorkKind, resource_id: str, *, message: str) -> None:
+    error = Conflict(
+        f"{kind.value.capitalize()} {resource_id!r} has failed: {message}",
+        code=f"{kind}_failed",
+        param=kind.value,
+    )
+    for task in uow.work.waiting_for(resource_id):
+        if task.kind is WorkKind.JOB:
+            jobs.fail_unowned(uow, uow.jobs.get(task.subject_id, lock=True), task, error)
+        elif uow.work.finish_unowned(task.id):
+            _fail_subject(
+                uow,
+                task.kind,
+                task.subject_id,
+                code=error.error_code,
+                message=error.message,
+                param=error.param,
+            )

@@ -1,0 +1,173 @@
+"""The reconciler: finds what was lost, and sets it going again.
+
+One process at a time does it, by a lease in the database; two at once would only do it twice, for
+every change here is made under a lock on a row that is looked at again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Final
+
+from core.errors import Unavailable
+from core.processes import ProcessIdentity
+from core.settings import Settings
+from db.engine import Database
+from db.tables import Attempt
+from services import recovery
+from services.doorbell import Doorbell
+from storage.base import Store
+
+CHECKPOINTS: Final = "checkpoints/"
+_CHECKPOINT: Final = re.compile(r"checkpoints/(?P<job>[^/]+)/step-\d+-f(?P<fence>\d+)/")
+_LEADER: Final = "reconciler"
+_SECONDS_BETWEEN_SWEEPS: Final = 600.0
+_ORPHAN_AGE: Final = timedelta(hours=1)
+_log = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """A loop for any process that lives long, such as each API process."""
+
+    def __init__(
+        self, database: Database, doorbell: Doorbell, store: Store, settings: Settings
+    ) -> None:
+        self._database = database
+        self._doorbell = doorbell
+        self._store = store
+        self._settings = settings
+        self._me = ProcessIdentity.of(os.getpid())
+        self._swept_at = float("-inf")
+
+    def run(self, stop_event: threading.Event) -> None:
+        """Reconcile every ``reconcile_seconds`` until ``stop_event`` is set; errors are logged."""
+        while not stop_event.wait(self._settings.reconcile_seconds):
+            try:
+                self.run_once()
+            except Unavailable as error:
+                _log.warning("Nothing can be reconciled now: %s", error.message)
+            except Exception:  # noqa: BLE001 - the loop must outlive a bug
+                _log.exception("The reconciler stumbled")
+
+    def run_once(self) -> bool:
+        """Do everything that is due, if this process leads.
+
+        Returns:
+            Whether it leads.
+
+        Raises:
+            Unavailable: the database or the store cannot be reached.
+        """
+        if not self._leads():
+            return False
+        free_leases_of_the_dead(self._database, doorbell=self._doorbell)
+        self.expire_leases()
+        self.ring_again()
+        if time.monotonic() - self._swept_at >= _SECONDS_BETWEEN_SWEEPS:
+            self._swept_at = time.monotonic()
+            self.sweep_orphans()
+        return True
+
+    def expire_leases(self) -> int:
+        """Abandon the attempts whose owner let the lease run out; returns how many."""
+        with self._database.unit_of_work(project_id=None, write=True) as uow:
+            expired = [(work.id, work.fence, work.project_id) for work in uow.work.expired()]
+        for work_id, fence, project_id in expired:
+            with self._database.unit_of_work(project_id, write=True) as uow:
+                task = uow.work.find_held(work_id, fence=fence, expired_only=True)
+                if task is not None:
+                    _log.warning("The lease of %s ran out", task.subject_id)
+                    recovery.abandoned(
+                        uow, task, cause="the lease ran out", doorbell=self._doorbell
+                    )
+                uow.commit()
+        return len(expired)
+
+    def ring_again(self) -> int:
+        """Ring for eligible work that nobody has claimed, as often as rings are missing."""
+        patience = timedelta(seconds=self._settings.ring_again_seconds)
+        with self._database.unit_of_work(project_id=None, write=True) as uow:
+            unclaimed = uow.work.unclaimed(older_than=patience)
+            missing = list(self._missing_rings(Counter(work.queue for work in unclaimed)))
+            uow.work.mark_rung([work.id for work in unclaimed])
+            uow.after_commit(lambda: self._doorbell.ring(missing))
+            uow.commit()
+        return len(missing)
+
+    def sweep_orphans(self) -> int:
+        """Delete checkpoints in the store that no row knows, once they are an hour old.
+
+        They were put by an attempt that ended before it could commit them.
+        """
+        num_swept = 0
+        matches = (_CHECKPOINT.match(item.key) for item in self._store.list(CHECKPOINTS))
+        stored = {found[0]: found for found in matches if found}
+        for prefix, found in stored.items():
+            num_swept += self._sweep(prefix, job_id=found["job"], fence=int(found["fence"]))
+        self._store.sweep(older_than=_ORPHAN_AGE)
+        return num_swept
+
+    def _leads(self) -> bool:
+        with self._database.unit_of_work(project_id=None, write=True) as uow:
+            leads = uow.upkeep.lead(
+                _LEADER, owner=str(self._me), seconds=self._settings.lease_seconds
+            )
+            uow.commit()
+        return leads
+
+    def _missing_rings(self, eligible: Counter[str]) -> Iterator[str]:
+        """One ring for each piece of work, less those that still wait in the broker's queue."""
+        for queue_name, count in eligible.items():
+            missing = count - self._doorbell.waiting(queue_name)
+            yield from [queue_name] * max(0, missing)
+
+    def _sweep(self, prefix: str, *, job_id: str, fence: int) -> bool:
+        with self._database.unit_of_work(project_id=None) as uow:
+            is_needed = uow.upkeep.knows_checkpoint(prefix) or uow.upkeep.may_still_commit(
+                job_id, fence=fence, within=_ORPHAN_AGE
+            )
+        if not is_needed:
+            _log.info("Checkpoint %s was never committed, or is deleted; its bytes go", prefix)
+            self._store.delete_prefix(prefix)
+        return not is_needed
+
+
+def free_leases_of_the_dead(database: Database, *, doorbell: Doorbell) -> int:
+    """Abandon the attempts of processes of this very host that certainly run no more.
+
+    Returns:
+        How many.
+    """
+    with database.unit_of_work(project_id=None) as uow:
+        dead = [
+            attempt
+            for attempt in uow.upkeep.attempts_on(socket.gethostname())
+            if _process_of(attempt).is_known_dead
+        ]
+    for attempt in dead:
+        with database.unit_of_work(attempt.project_id, write=True) as uow:
+            task = uow.work.find_held(attempt.work_id, fence=attempt.fence)
+            if task is not None:
+                _log.warning(
+                    "Process %d, which worked on %s, is dead", attempt.pid, task.subject_id
+                )
+                recovery.abandoned(uow, task, cause="its runner was killed", doorbell=doorbell)
+            uow.commit()
+    return len(dead)
+
+
+def _process_of(attempt: Attempt) -> ProcessIdentity:
+    return ProcessIdentity(
+        host=attempt.host,
+        pid=attempt.pid,
+        started=attempt.pid_started,
+        boot_id=attempt.boot_id,
+    )

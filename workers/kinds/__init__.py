@@ -1,0 +1,1 @@
+"""What a runner does for each kind of work."""

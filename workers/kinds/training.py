@@ -1,0 +1,238 @@
+"""Training jobs: data brought here, trained on in a child, every result committed."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from core.errors import CheckpointDamaged, NotFound, Unavailable
+from core.lifecycle import FATAL_EXIT_CODES, ExitCode
+from core.spec import JobSpec
+from db.tables import Checkpoint, Corpus
+from db.unit_of_work import UnitOfWork
+from services import checkpoints, datasets, job_runs, recovery
+from services.attempts import Claim
+from storage import keys
+from workers import corpus_process
+from workers.children import Child, allocator_environment
+from workers.heartbeat import Heartbeat
+from workers.kinds.encoding import corpus_directory, run_corpus_process, store_dataset
+from workers.kinds.progress import ProgressBook
+from workers.messages import FromChild
+from workers.supervision import Ending, supervise
+from workers.workplace import Workplace
+
+_HOPELESS: Final = FATAL_EXIT_CODES | {ExitCode.OUT_OF_MEMORY, ExitCode.DIVERGED}
+"""Out of memory too: how a job runs on a machine is decided by rule, not by trying."""
+_RETRY_SECONDS: Final = 1.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Assignment:
+    """What an attempt at a job needs to know."""
+
+    spec: JobSpec
+    corpus_id: str
+    tokenizer_id: str
+    dataset_prefix: str | None
+    """None: the corpus has not been encoded by this tokenizer yet."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+def train(place: Workplace, claim: Claim, *, heartbeat: Heartbeat) -> None:
+    """Carry out an attempt at a job."""
+    with place.scratch(claim) as directory:
+        resume = _latest_whole_checkpoint(place, claim)
+        with place.database.unit_of_work(claim.project_id, write=True) as uow:
+            job_runs.start(uow, claim)
+            assignment = _assignment(uow, claim)
+            uow.commit()
+        prefix = assignment.dataset_prefix
+        if prefix is None:
+            ending = _encode(place, claim, assignment, directory / "encoding", heartbeat=heartbeat)
+            if not ending.is_done:
+                heartbeat.stop()
+                _end(place, claim, ending)
+                return
+            prefix = keys.dataset(str(ending.result["dataset"]["digest"]))
+        book = ProgressBook(place, claim, assignment.spec)
+        child = Child(
+            "workers.trainer_process",
+            directory / "training",
+            task={
+                "spec": assignment.spec.model_dump_json(),
+                "dataset": str(place.store.materialise(prefix, cache=place.cache)),
+                "resume": None if resume is None else str(resume),
+                "fence": claim.fence,
+                "provenance": assignment.provenance,
+            },
+            log=place.log_of(claim),
+            nice=place.settings.trainer_nice,
+            environment=allocator_environment(),
+        )
+        try:
+            ending = supervise(
+                child,
+                heartbeat=heartbeat,
+                drain=place.drain,
+                drain_seconds=place.settings.drain_seconds,
+                on_message=book.hear,
+                on_tick=book.write,
+            )
+            _write_the_rest(book, heartbeat)
+        except Unavailable:  # the store has no room; whatever else is away is waited for
+            child.kill()
+            heartbeat.stop()
+            _pause_for_room(place, claim, exit_code=child.wait())
+            return
+        except BaseException:
+            child.kill()
+            child.wait()
+            raise
+        if heartbeat.is_lost:
+            return
+        heartbeat.stop()
+        _end(place, claim, ending)
+
+
+def _assignment(uow: UnitOfWork, claim: Claim) -> _Assignment:
+    job = uow.jobs.get(claim.subject_id)
+    corpus = uow.corpora.get(job.corpus_id)
+    tokenizer = uow.tokenizers.get(job.tokenizer_id or "")
+    dataset = datasets.find(uow, corpus=corpus, tokenizer=tokenizer)
+    return _Assignment(
+        spec=job_runs.spec_of(job),
+        corpus_id=corpus.id,
+        tokenizer_id=tokenizer.id,
+        dataset_prefix=None if dataset is None else dataset.prefix,
+        provenance=_provenance(uow, corpus, tokenizer_sha256=tokenizer.sha256),
+    )
+
+
+def _provenance(uow: UnitOfWork, corpus: Corpus, *, tokenizer_sha256: str | None) -> dict[str, Any]:
+    """Where the text came from, for the model card: names and digests, never times or ids."""
+    file_ids = uow.corpora.file_ids(corpus.id)
+    known = uow.files.get_many(file_ids)
+    return {
+        "corpus": corpus.name,
+        "corpus_digest": corpus.digest,
+        "tokenizer_sha256": tokenizer_sha256,
+        "files": [
+            {"filename": known[file_id].filename, "sha256": known[file_id].sha256}
+            for file_id in file_ids
+            if file_id in known
+        ],
+        "options": corpus.options,
+        "stats": corpus.stats,
+        "splits": corpus.splits,
+    }
+
+
+def _latest_whole_checkpoint(place: Workplace, claim: Claim) -> Path | None:
+    """Where the job goes on: the latest checkpoint whose bytes are what they were.
+
+    A damaged one is marked, said in an event, and never used again.
+    """
+    while True:
+        with place.database.unit_of_work(claim.project_id) as uow:
+            checkpoint = uow.checkpoints.find_latest(claim.subject_id)
+            files = [] if checkpoint is None else uow.checkpoints.files(checkpoint.id)
+        if checkpoint is None:
+            return None
+        try:
+            directory = place.store.materialise(checkpoint.prefix, cache=place.cache)
+            checkpoints.verify(directory, files)
+        except (CheckpointDamaged, NotFound) as error:
+            _mark_corrupt(place, claim, checkpoint, reason=error.message)
+        else:
+            return directory
+
+
+def _mark_corrupt(place: Workplace, claim: Claim, checkpoint: Checkpoint, *, reason: str) -> None:
+    _log.error("Checkpoint %s is damaged: %s", checkpoint.id, reason)
+    with place.database.unit_of_work(claim.project_id, write=True) as uow:
+        checkpoints.mark_corrupt(uow, claim, checkpoint.id, reason=reason)
+        uow.commit()
+
+
+def _encode(
+    place: Workplace,
+    claim: Claim,
+    assignment: _Assignment,
+    directory: Path,
+    *,
+    heartbeat: Heartbeat,
+) -> Ending:
+    """Make the dataset that this job is the first to need."""
+    tokenizer = place.store.materialise(keys.tokenizer(assignment.tokenizer_id), cache=place.cache)
+    ending = run_corpus_process(
+        place,
+        claim,
+        directory,
+        {
+            "make": "dataset",
+            "corpus": str(corpus_directory(place, assignment.corpus_id)),
+            "tokenizer": str(tokenizer / corpus_process.TOKENIZER_FILE),
+        },
+        heartbeat=heartbeat,
+        on_message=_ignore,
+    )
+    if ending.is_done:
+        manifest = ending.result["dataset"]
+        store_dataset(place, directory, manifest)
+        with place.database.unit_of_work(claim.project_id, write=True) as uow:
+            uow.work.require(claim.work_id, fence=claim.fence)
+            datasets.add(
+                uow,
+                corpus_id=assignment.corpus_id,
+                tokenizer_id=assignment.tokenizer_id,
+                manifest=manifest,
+            )
+            uow.commit()
+    return ending
+
+
+def _write_the_rest(book: ProgressBook, heartbeat: Heartbeat) -> None:
+    """A database that is away now may come back before the heartbeat gives up."""
+    while not heartbeat.is_lost and not book.write(even_if_recent=True):
+        time.sleep(_RETRY_SECONDS)
+
+
+def _end(place: Workplace, claim: Claim, ending: Ending) -> None:
+    failure, code = ending.failure, ending.exit_code
+    with place.database.unit_of_work(claim.project_id, write=True) as uow:
+        if ending.is_done:
+            job_runs.succeed(uow, claim)
+        elif ending.has_left:
+            job_runs.leave(uow, claim, doorbell=place.doorbell, exit_code=code)
+        elif code == ExitCode.DISK_FULL:
+            job_runs.stop_full(uow, claim, exit_code=code)
+        elif failure is not None and code in _HOPELESS:
+            job_runs.fail(
+                uow,
+                claim,
+                code=failure.code,
+                message=failure.message,
+                param=failure.param,
+                exit_code=code,
+            )
+        else:
+            recovery.crashed(
+                uow, claim, cause=ending.cause, exit_code=code, doorbell=place.doorbell
+            )
+        uow.commit()
+
+
+def _pause_for_room(place: Workplace, claim: Claim, *, exit_code: int) -> None:
+    with place.database.unit_of_work(claim.project_id, write=True) as uow:
+        job_runs.stop_full(uow, claim, exit_code=exit_code)
+        uow.commit()
+
+
+def _ignore(message: FromChild) -> None:
+    del message

@@ -1,0 +1,130 @@
+"""``python -m workers.runner --queues train.1``: one attempt at one piece of work, then the end.
+
+Owns the lease, the database, the store and the log of the attempt; its children know files alone.
+A process of its own, so that whatever goes wrong ends with it. SIGTERM means: save, and leave.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from types import FrameType
+from typing import Final
+
+from core.errors import LeaseLost
+from core.lifecycle import WorkKind
+from core.processes import ProcessIdentity
+from core.settings import Settings
+from db.engine import Database
+from services import attempts, recovery
+from services.attempts import Claim
+from services.doorbell import CeleryDoorbell, SilentDoorbell
+from storage.open import open_store
+from workers.heartbeat import Heartbeat
+from workers.kinds.making import make
+from workers.kinds.training import train
+from workers.lifeline import die_with_parent
+from workers.workplace import Workplace
+
+WORKED: Final = 0
+"""The exit code after an attempt, whatever came of it, and when nothing waited."""
+_log = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Claim the best work of the queues and do it; return when the attempt is over."""
+    parser = argparse.ArgumentParser(prog="python -m workers.runner", description=__doc__)
+    parser.add_argument("--queues", required=True, help="comma-separated, such as corpus,train.1")
+    queues = parser.parse_args(arguments).queues.split(",")
+    die_with_parent()
+    settings = Settings()
+    logging.basicConfig(
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    doorbell = CeleryDoorbell(settings.broker_url) if settings.broker_url else SilentDoorbell()
+    place = Workplace(
+        settings=settings,
+        database=Database(settings.database_url),
+        store=open_store(settings.store_url),
+        doorbell=doorbell,
+        drain=_drain_signal(),
+    )
+    try:
+        run_one(place, queues=queues)
+    finally:
+        doorbell.close()
+        place.database.close()
+    return WORKED
+
+
+def run_one(place: Workplace, *, queues: Sequence[str]) -> bool:
+    """Carry out one attempt.
+
+    Returns:
+        Whether there was something to do.
+    """
+    if place.drain.is_set():
+        return False
+    with place.database.unit_of_work(project_id=None, write=True) as uow:
+        claim = attempts.begin(
+            uow,
+            queues=queues,
+            process=ProcessIdentity.of(os.getpid()),
+            lease_seconds=place.settings.lease_seconds,
+        )
+        uow.commit()
+    if claim is None:
+        return False
+    _log.info("Attempt %d at %s, fence %d", claim.number, claim.subject_id, claim.fence)
+    heartbeat = Heartbeat(place.database, claim, settings=place.settings)
+    try:
+        _carry_out(place, claim, heartbeat)
+    except LeaseLost as error:
+        _log.error("Attempt %d at %s is over: %s", claim.number, claim.subject_id, error.message)
+    except Exception as error:  # noqa: BLE001 - the edge: the work must not wait for its lease
+        _log.exception("Attempt %d at %s fails", claim.number, claim.subject_id)
+        heartbeat.stop()
+        _write_crash(place, claim, error)
+    finally:
+        heartbeat.stop()
+    return True
+
+
+def _carry_out(place: Workplace, claim: Claim, heartbeat: Heartbeat) -> None:
+    if claim.kind is WorkKind.JOB:
+        train(place, claim, heartbeat=heartbeat)
+    else:
+        make(place, claim, heartbeat=heartbeat)
+
+
+def _write_crash(place: Workplace, claim: Claim, error: Exception) -> None:
+    cause = f"{type(error).__name__}: {error}"[:2000]
+    with place.database.unit_of_work(claim.project_id, write=True) as uow:
+        try:
+            recovery.crashed(uow, claim, cause=cause, exit_code=None, doorbell=place.doorbell)
+        except LeaseLost:
+            return
+        uow.commit()
+
+
+def _drain_signal() -> threading.Event:
+    """Set by SIGTERM. Ctrl-C reaches a whole terminal; whoever started us passes it on."""
+    drain = threading.Event()
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        drain.set()
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return drain
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""The one Celery task: somebody rang, so a runner looks what there is to do.
+
+The Celery process never loads torch, owns no lease and touches no row but to clean up after a
+runner that was killed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from typing import Any, Final
+
+from celery.signals import worker_init, worker_shutting_down
+
+from core.settings import Settings
+from db.engine import Database
+from services import reconcile
+from services.doorbell import RUN_TASK, CeleryDoorbell
+from workers.celery_app import app
+from workers.lifeline import PARENT_VARIABLE
+
+_log = logging.getLogger(__name__)
+
+
+class Runners:
+    """The runner processes of this Celery worker."""
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+        self._is_leaving = False
+
+    def run(self, queue_name: str) -> int | None:
+        """Run a runner for a queue and wait for it.
+
+        Returns:
+            Its exit code, negative for a signal; None if this worker is leaving and began none.
+        """
+        with self._lock:
+            if self._is_leaving:
+                return None
+            runner = subprocess.Popen(  # noqa: S603 - our own module
+                [sys.executable, "-m", "workers.runner", "--queues", queue_name],
+                env={**os.environ, PARENT_VARIABLE: str(os.getpid())},
+                stdin=subprocess.DEVNULL,
+                process_group=0,
+            )
+            self._running.add(runner)
+        try:
+            return runner.wait()
+        finally:
+            with self._lock:
+                self._running.discard(runner)
+
+    def leave(self) -> None:
+        """Ask every runner to save and leave, and begin no more."""
+        with self._lock:
+            self._is_leaving = True
+            for runner in self._running:
+                runner.send_signal(signal.SIGTERM)
+
+
+runners: Final = Runners()
+
+
+@app.task(name=RUN_TASK)
+def run(queue_name: str) -> None:
+    """Do one piece of work of a queue, if there is any."""
+    code = runners.run(queue_name)
+    if code is None:
+        _ring(queue_name)
+    elif code != 0:
+        _log.error("The runner of queue %s ended with %d", queue_name, code)
+        free_the_dead()
+
+
+def free_the_dead() -> None:
+    """Free at once what dead processes of this host still hold, instead of when the lease ends."""
+    settings = Settings()
+    database = Database(settings.database_url)
+    doorbell = CeleryDoorbell(settings.broker_url)
+    try:
+        reconcile.free_leases_of_the_dead(database, doorbell=doorbell)
+    finally:
+        doorbell.close()
+        database.close()
+
+
+@worker_init.connect
+def _clean_up_after_a_crash(**_: Any) -> None:  # noqa: ANN401 - Celery's signals pass anything
+    try:
+        free_the_dead()
+    except Exception:  # noqa: BLE001 - a worker whose database is away still starts; leases run out
+        _log.exception("Leases of dead processes could not be freed")
+
+
+@worker_shutting_down.connect
+def _drain(**_: Any) -> None:  # noqa: ANN401 - Celery's signals pass anything
+    runners.leave()
+
+
+def _ring(queue_name: str) -> None:
+    doorbell = CeleryDoorbell(Settings().broker_url)
+    doorbell.ring([queue_name])
+    doorbell.close()

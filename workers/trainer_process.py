@@ -1,0 +1,44 @@
+"""``python -m workers.trainer_process DIRECTORY``: the engine in a process of its own.
+
+Knows files and pipes alone. This and the inference server are the only processes with torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from core.lifecycle import ExitCode
+from core.spec import JobSpec
+from workers.adapters import Output, PipeReporter, PipeStopSignal
+from workers.child_main import Task, run_child
+
+
+def perform(
+    directory: Path, task: Task, output: Output, stop: PipeStopSignal
+) -> tuple[ExitCode, Mapping[str, Any]]:
+    """Train the job that ``task`` describes, from its checkpoint or from the start."""
+    # torch takes seconds to import; the frame must bind the process to its runner before.
+    from training.build import train  # noqa: PLC0415
+
+    resume = task["resume"]
+    out = directory / "checkpoints"
+    out.mkdir(exist_ok=True)
+    reason = train(
+        JobSpec.model_validate_json(task["spec"]),
+        dataset=Path(task["dataset"]),
+        out=out,
+        resume=None if resume is None else Path(resume),
+        fence=task["fence"],
+        reporter=PipeReporter(output),
+        stop=stop,
+        provenance=task["provenance"],
+    )
+    code = ExitCode.DONE if reason is None else ExitCode.DRAINED
+    return code, {"stopped_for": reason}
+
+
+if __name__ == "__main__":
+    sys.exit(run_child(perform))
