@@ -74,11 +74,6 @@ def default_learning_rate(shape: ModelShape) -> float:
     return float(f"{min(rate, 0.02):.3g}")
 
 
-def embedding_learning_rate(learning_rate: float) -> float:
-    """The peak rate of embeddings, norms and biases, given that of the hidden matrices."""
-    return learning_rate
-
-
 def default_vocab_size(num_bytes: int) -> int:
     """The vocabulary that suits a corpus of ``num_bytes`` of text; a multiple of 64."""
     for limit, vocab_size in _VOCABULARY_BY_BYTES:

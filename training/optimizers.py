@@ -15,13 +15,16 @@ from typing import Final, Protocol
 import torch
 from torch import Tensor, nn
 
-from core.sizing import embedding_learning_rate
 from core.spec import OptimizerSpec
 from models.language_model import LanguageModel
 
 _NEWTON_SCHULZ: Final = (3.4445, -4.7750, 2.0315)
 _NEWTON_SCHULZ_STEPS: Final = 5
 _MUON_MOMENTUM: Final = 0.95
+_TABLE_RATE: Final = 0.3
+"""The rate of embeddings, in terms of the hidden matrices'."""
+_VECTOR_RATE: Final = 1.0
+"""The rate of norms and biases, likewise."""
 _ADAMW_EPS: Final = 1e-10
 """Far below the gradients of rare tokens' rows, which 1e-8 would slow down."""
 
@@ -54,10 +57,14 @@ def build_optimizer(
         spec: Which optimizer, and the peak rate of the hidden matrices.
         precision: What Newton-Schulz computes in.
     """
-    hidden = [(name, p) for name, p in model.named_parameters() if _is_hidden_matrix(model, p)]
-    rest = [(name, p) for name, p in model.named_parameters() if not _is_hidden_matrix(model, p)]
-    table_rate = embedding_learning_rate(spec.learning_rate)
-    groups = [AdamWGroup(rest, peak_rate=table_rate, weight_decay=0.0)]
+    named = list(model.named_parameters())
+    tables = [(name, p) for name, p in named if _is_table(model, p)]
+    vectors = [(name, p) for name, p in named if p.ndim == 1]
+    hidden = [(name, p) for name, p in named if p.ndim > 1 and not _is_table(model, p)]
+    groups = [
+        AdamWGroup(tables, peak_rate=_TABLE_RATE * spec.learning_rate, weight_decay=0.0),
+        AdamWGroup(vectors, peak_rate=_VECTOR_RATE * spec.learning_rate, weight_decay=0.0),
+    ]
     betas = (spec.beta1, spec.beta2)
     if spec.name == "adamw":
         groups.append(
@@ -74,9 +81,9 @@ def build_optimizer(
     return Both(muon, AdamW(groups, betas=betas))
 
 
-def _is_hidden_matrix(model: LanguageModel, parameter: nn.Parameter) -> bool:
-    tables = (model.input_table, model.output_table)
-    return parameter.ndim == 2 and all(parameter is not table for table in tables)  # noqa: PLR2004 - a matrix
+def _is_table(model: LanguageModel, parameter: nn.Parameter) -> bool:
+    """Whether the parameter has a row for each token of the vocabulary."""
+    return parameter is model.input_table or parameter is model.output_table
 
 
 class Both:
