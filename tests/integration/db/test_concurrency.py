@@ -14,7 +14,7 @@ from db.engine import Database
 from db.tables import Job, Work
 
 NUM_PROCESSES = 4
-NUM_WORKS = 200
+NUM_WORKS = 100
 
 
 @pytest.mark.slow

@@ -150,6 +150,19 @@ def test_released_work_waits_until_it_is_due(
     assert (again.fence, again.num_fruitless) == (2, 1)
 
 
+def test_work_with_too_many_fruitless_attempts_in_a_row_is_not_claimed_again(
+    database: Database, add_work: Callable[..., Work]
+) -> None:
+    add_work()
+    for num_fruitless in (1, 2, 3):
+        claimed = must_claim(database)
+        assert claimed.max_attempts == 3
+        with database.unit_of_work(None, write=True) as uow:
+            uow.work.release(claimed.id, fence=claimed.fence, num_fruitless=num_fruitless)
+            uow.commit()
+    assert claim(database) is None
+
+
 def test_finished_work_is_never_claimed_again(
     database: Database, clock: FakeClock, add_work: Callable[..., Work]
 ) -> None:
