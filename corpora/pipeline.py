@@ -293,7 +293,7 @@ def _finish(
         num_records=findings.num_records,
         num_documents=written.num_documents,
         num_bytes=sum(part.num_bytes for part in written.splits.values()),
-        num_duplicates=findings.duplicates.count,
+        num_duplicates=findings.num_duplicates,
         dropped=findings.num_dropped,
     )
     manifest = CorpusManifest(

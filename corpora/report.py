@@ -108,7 +108,8 @@ class Findings:
     def __init__(self) -> None:
         self.num_records = 0
         self.dropped: dict[str, Reason] = {}
-        self.duplicates = Reason()
+        self.num_duplicates = 0
+        self._duplicates: list[Example] = []
         self.cut_files: list[CutFile] = []
         self.num_cut_files = 0
         self._by_damage: dict[str, int] = {}
@@ -122,17 +123,19 @@ class Findings:
 
     def duplicate(self, example: Example | None) -> None:
         """A document repeats an earlier one; an example is not needed once there are enough."""
-        if example is None:
-            self.duplicates = self.duplicates.model_copy(
-                update={"count": self.duplicates.count + 1}
-            )
-        else:
-            self.duplicates = self.duplicates.another(example)
+        self.num_duplicates += 1
+        if example is not None:
+            self._duplicates.append(example)
 
     @property
     def wants_duplicates(self) -> bool:
         """Whether examples of duplicates are still of use."""
-        return len(self.duplicates.examples) < NUM_EXAMPLES
+        return len(self._duplicates) < NUM_EXAMPLES
+
+    @property
+    def duplicates(self) -> Reason:
+        """All duplicates so far."""
+        return Reason(count=self.num_duplicates, examples=tuple(self._duplicates))
 
     def bad_bytes(self, file: str, bad: BadBytes) -> None:
         """A place of a file was no text."""

@@ -140,6 +140,29 @@ def test_by_default_the_text_decides_and_more_than_it_gives_is_refused(
     assert largest.json == default.json
 
 
+@pytest.mark.parametrize("text", ["a", "hello"])
+def test_even_the_smallest_text_gives_a_tokenizer_and_a_dataset(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.txt").write_text(text)
+    build_corpus(
+        [SourceFile(tmp_path / "a.txt", filename="a.txt", sha256="a", id="file_1")],
+        options=CorpusOptions(),
+        directory=tmp_path / "corpus",
+        scratch=tmp_path / "scratch",
+        progress=lambda _: None,
+    )
+    smallest = train(tmp_path / "corpus", None)
+    assert smallest.vocab_size == 320
+    encode_corpus(
+        tmp_path / "corpus",
+        tokenizer_json=smallest.json,
+        directory=tmp_path / "dataset",
+        progress=lambda _: None,
+    )
+    dataset = open_dataset(tmp_path / "dataset")
+    assert dataset.train.num_tokens == 1 + len(text)
+    assert dataset.validation.num_tokens == 0
+
+
 def test_what_cannot_be_a_tokenizer_is_refused(corpus: Path) -> None:
     with pytest.raises(InvalidRequest, match="known: bpe"):
         train_tokenizer(corpus, vocab_size=None, algorithm="unigram", progress=lambda _: None)

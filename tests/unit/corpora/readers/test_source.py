@@ -112,6 +112,17 @@ def test_undecodable_bytes_are_replaced_and_reported_with_line_and_offset(tmp_pa
     assert noticed == [BadBytes(f"line 4, byte {len(prose) + 3}", "undecodable", 1)]
 
 
+def test_broken_utf16_is_replaced_and_reported(tmp_path: Path) -> None:
+    lone_surrogate = b"\x00\xd8"
+    data = b"\xff\xfe" + PROSE.encode("utf-16-le") + lone_surrogate + b"a\0" + b"!"
+    found, noticed = records(tmp_path, data)
+    assert found == [Record("whole file", PROSE + "\ufffda\ufffd")]
+    assert [bad.place for bad in noticed] == [
+        f"near byte {2 + 2 * len(PROSE)}",
+        f"byte {len(data)}",
+    ]
+
+
 def test_every_undecodable_byte_is_counted_even_beyond_the_reported_places() -> None:
     noticed: list[BadBytes] = []
     decoder = Utf8Decoder(noticed.append)
@@ -125,9 +136,7 @@ def test_every_undecodable_byte_is_counted_even_beyond_the_reported_places() -> 
 def test_decoding_in_pieces_is_decoding_at_once(data: bytes, cuts: list[int]) -> None:
     decoder = Utf8Decoder(lambda _: None)
     borders = [0, *sorted(cuts), len(data)]
-    text = "".join(
-        decoder.decode(data[start:end]) for start, end in itertools.pairwise(borders)
-    )
+    text = "".join(decoder.decode(data[start:end]) for start, end in itertools.pairwise(borders))
     assert text + decoder.decode(b"", final=True) == data.decode(errors="replace")
 
 
