@@ -43,7 +43,8 @@ def run_child(perform: Perform) -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     output = take_standard_output()
-    stop = PipeStopSignal(sys.stdin.buffer)
+    # Unbuffered: a buffered reader's lock, held by a waiting thread, aborts the interpreter's end.
+    stop = PipeStopSignal(os.fdopen(0, "rb", buffering=0, closefd=False))
     preloaded = os.environ.get("LD_PRELOAD")
     _log.info("pid %d begins; memory allocator: %s", os.getpid(), preloaded or "the system's")
     directory = Path(sys.argv[1])

@@ -1,0 +1,161 @@
+"""A service without its API: a database, a store, and runners as real processes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.corpus_options import CorpusOptions
+from core.job_request import JobRequest
+from core.settings import Settings
+from db.engine import Database
+from db.tables import Blob, Checkpoint, Corpus, File, Job
+from services import corpora, jobs
+from services.doorbell import SilentDoorbell
+from storage import keys
+from storage.local import LocalStore
+
+_WORDS = (
+    "the a small cat dog house river tree sings runs sleeps over under near old new green red "
+    "quick slow morning evening light water stone bird child mother walks looks finds keeps"
+).split()
+_DEADLINE_SECONDS = 60.0
+
+
+def story(seed: int, num_sentences: int = 1500) -> str:
+    """Text with some order in it, the same for the same seed."""
+    chance = random.Random(seed)
+    sentences = [" ".join(chance.choices(_WORDS, k=9)) + "." for _ in range(num_sentences)]
+    return "\n\n".join(" ".join(sentences[i : i + 5]) for i in range(0, num_sentences, 5))
+
+
+class House:
+    """What an installation consists of, less the API and Celery."""
+
+    def __init__(self, database: Database, database_url: str, directory: Path) -> None:
+        self.database = database
+        self.directory = directory
+        self.store = LocalStore(directory / "store")
+        self.doorbell = SilentDoorbell()
+        self.settings: dict[str, Any] = {
+            "data_dir": directory,
+            "database_url": database_url,
+            "store_url": f"file://{directory / 'store'}",
+            "lease_seconds": 2.0,
+            "heartbeat_seconds": 0.3,
+            "drain_seconds": 20.0,
+            "reconcile_seconds": 0.2,
+            "ring_again_seconds": 0.2,
+        }
+        self._runners: list[subprocess.Popen[bytes]] = []
+
+    def configured(self) -> Settings:
+        return Settings(**self.settings)
+
+    def upload(self, text: str, *, filename: str = "story.txt") -> str:
+        data = text.encode()
+        with self.database.unit_of_work(write=True) as uow:
+            blob = Blob(key="", num_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+            blob.key = keys.file_blob(blob.id)
+            writer = self.store.writer(blob.key)
+            writer.write(data)
+            writer.commit()
+            uow.blobs.add(blob)
+            file = File(
+                filename=filename, purpose="pretrain", num_bytes=len(data), sha256=blob.sha256
+            )
+            uow.files.add_with_pieces(file, [blob.id])
+            uow.commit()
+        return file.id
+
+    def new_corpus(self, text: str | None = None, **options: Any) -> Corpus:
+        file_id = self.upload(story(1) if text is None else text)
+        with self.database.unit_of_work(write=True) as uow:
+            corpus = corpora.create(
+                uow, file_ids=[file_id], options=CorpusOptions(**options), doorbell=self.doorbell
+            )
+            uow.commit()
+        return corpus
+
+    def new_job(self, corpus_id: str, **request: Any) -> Job:
+        body = {
+            "corpus": corpus_id,
+            "model": {"layers": 1, "width": 32, "heads": 2, "context_length": 32},
+            "batch_tokens": 128,
+            "budget": {"steps": 12},
+            "evaluation": {"every_steps": 4},
+            "checkpoints": {"every_steps": 4, "keep_last": 2, "keep_best": 1},
+            "precision": "fp32",
+            **request,
+        }
+        with self.database.unit_of_work(write=True) as uow:
+            job = jobs.create(uow, JobRequest.model_validate(body), doorbell=self.doorbell)
+            uow.commit()
+        return job
+
+    def start(self, queues: str) -> subprocess.Popen[bytes]:
+        environment = {f"PRETRAINER_{name.upper()}": str(v) for name, v in self.settings.items()}
+        runner = subprocess.Popen(
+            [sys.executable, "-m", "workers.runner", "--queues", queues],
+            env={**os.environ, **environment, "OMP_NUM_THREADS": "1"},
+        )
+        self._runners.append(runner)
+        return runner
+
+    def run(self, queues: str) -> int:
+        return self.start(queues).wait(timeout=_DEADLINE_SECONDS)
+
+    def job(self, job_id: str) -> Job:
+        with self.database.unit_of_work() as uow:
+            return uow.jobs.get(job_id)
+
+    def corpus(self, corpus_id: str) -> Corpus:
+        with self.database.unit_of_work() as uow:
+            return uow.corpora.get(corpus_id)
+
+    def events(self, job_id: str | None = None) -> list[str]:
+        with self.database.unit_of_work() as uow:
+            return [event.type for event in uow.events.read_after(0, job_id=job_id, limit=10_000)]
+
+    def checkpoints(self, job_id: str) -> list[Checkpoint]:
+        with self.database.unit_of_work() as uow:
+            return uow.checkpoints.of_job(job_id)
+
+    def weights(self, job_id: str) -> str:
+        """The digest of the job's latest weights."""
+        latest = self.checkpoints(job_id)[-1]
+        with self.database.unit_of_work() as uow:
+            file = uow.checkpoints.find_file(latest.id, "model.safetensors")
+        assert file is not None
+        return file.sha256
+
+    def wait_for(self, condition: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + _DEADLINE_SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, f"waited in vain until {what}"
+            time.sleep(0.02)
+
+    def kill_all(self) -> None:
+        for runner in self._runners:
+            if runner.poll() is None:
+                runner.send_signal(signal.SIGKILL)
+                runner.wait()
+
+
+@pytest.fixture
+def house(
+    open_database: Callable[..., Database], database_url: str, tmp_path: Path
+) -> Iterator[House]:
+    found = House(open_database(), database_url, tmp_path / "house")
+    yield found
+    found.kill_all()
