@@ -315,7 +315,7 @@ def test_progress_rises_from_stage_to_stage(fresh: Callable[[], Path]) -> None:
     assert list(dict.fromkeys(p.stage for p in told)) == ["reading", "deduplicating", "writing"]
     fractions = [p.fraction for p in told]
     assert fractions == sorted(fractions)
-    assert 0 <= fractions[0]
+    assert fractions[0] >= 0
     assert fractions[-1] == 1
 
 

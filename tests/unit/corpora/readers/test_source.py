@@ -191,7 +191,7 @@ def test_a_line_that_is_too_long_is_dropped_without_touching_its_neighbours(
 ) -> None:
     data = b'{"text": "a"}\n{"text": "' + b"x" * 500 + b'"}\n{"text": "b"}\n' + b"y" * 300
     pieces = (data[i : i + piece_bytes] for i in range(0, len(data), piece_bytes))
-    found = list(read_jsonl(pieces, text_field="text", notice=list, max_line_bytes=100))
+    found = list(read_jsonl(pieces, text_field="text", notice=lambda _: None, max_line_bytes=100))
     assert [found[0], found[2]] == [Record("line 1", "a"), Record("line 3", "b")]
     assert [r.reason for r in (found[1], found[3]) if isinstance(r, Dropped)] == [
         "line_too_long",
@@ -211,7 +211,7 @@ def test_a_huge_file_is_cut_into_records_that_together_are_the_file(
 ) -> None:
     data = text.encode()
     pieces = (data[i : i + piece_bytes] for i in range(0, len(data), piece_bytes))
-    found = list(read_plain(pieces, notice=list, max_record_bytes=max_record_bytes))
+    found = list(read_plain(pieces, notice=lambda _: None, max_record_bytes=max_record_bytes))
     assert "".join(record.text for record in found) == text
     assert all(record.text for record in found)
     if len(data) > max_record_bytes:
