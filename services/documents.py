@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from corpora.documents import REPORT_NAME, Document, iter_documents
 from db.repositories.scope import Page
 from storage import keys
 from storage.base import Store
-
-if TYPE_CHECKING:  # loads numpy, which only the first reader of documents has to wait for
-    from corpora.documents import Document
 
 
 def page(
@@ -33,8 +31,6 @@ def page(
         limit: How many at most.
         cache: Where a distant store keeps what it has brought.
     """
-    from corpora.documents import iter_documents  # noqa: PLC0415 - see above
-
     directory = store.materialise(keys.corpus(corpus_id), cache=cache)
     found = list(islice(iter_documents(directory, split, after=start), limit + 1))
     return Page.cut(found, limit=limit)
@@ -42,4 +38,4 @@ def page(
 
 def report(store: Store, corpus_id: str) -> bytes:
     """The report of a corpus that is ready, as JSON."""
-    return b"".join(store.open(f"{keys.corpus(corpus_id)}report.json"))
+    return b"".join(store.open(f"{keys.corpus(corpus_id)}{REPORT_NAME}"))

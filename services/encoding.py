@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from tokenizers import Tokenizer
+
+from corpora.tokenizer import decode_tokens, encode_text, load_tokenizer
 from storage import keys
 from storage.base import Store
-
-if TYPE_CHECKING:  # the library is loaded by the first request that needs it
-    from tokenizers import Tokenizer
 
 TOKENIZER_FILE: Final = "tokenizer.json"
 
@@ -21,8 +21,6 @@ def tokenizer_json(store: Store, tokenizer_id: str) -> bytes:
 
 def encode(store: Store, tokenizer_id: str, text: str) -> tuple[list[int], list[str]]:
     """The token ids of a text, and what each of them says."""
-    from corpora.tokenizer import encode_text  # noqa: PLC0415 - see above
-
     encoded = encode_text(_load(store, tokenizer_id), text)
     return encoded.ids, encoded.pieces
 
@@ -33,14 +31,14 @@ def decode(store: Store, tokenizer_id: str, tokens: list[int]) -> str:
     Raises:
         InvalidRequest: the tokenizer has no such id.
     """
-    from corpora.tokenizer import decode_tokens  # noqa: PLC0415 - see above
-
     return decode_tokens(_load(store, tokenizer_id), tokens)
 
 
-@lru_cache(maxsize=8)
 def _load(store: Store, tokenizer_id: str) -> Tokenizer:
-    """A tokenizer never changes, so the last few stay loaded."""
-    from corpora.tokenizer import load_tokenizer  # noqa: PLC0415 - see above
+    return _parse(tokenizer_json(store, tokenizer_id))
 
-    return load_tokenizer(tokenizer_json(store, tokenizer_id))
+
+@lru_cache(maxsize=8)
+def _parse(tokenizer_file: bytes) -> Tokenizer:
+    """Parsing takes longer than reading, so the last few stay parsed."""
+    return load_tokenizer(tokenizer_file)

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
 from core.spec import Objective
+from corpora.documents import iter_documents
+from corpora.encode import encode_texts
+from corpora.examples import Example, labelled_examples
+from corpora.shards import open_dataset
+from corpora.token_windows import TokenStream
+from corpora.tokenizer import load_tokenizer
+from corpora.vocabulary import END_OF_TEXT
 from db.unit_of_work import UnitOfWork
 from services import datasets, readiness
 from services.encoding import tokenizer_json
 from storage import keys
 from storage.base import Store
-
-if TYPE_CHECKING:  # numpy and the tokenizers are loaded by the first request that needs them
-    import numpy as np
-    from numpy.typing import NDArray
-    from tokenizers import Tokenizer as LoadedTokenizer
-
-    from corpora.examples import Example
-    from corpora.token_windows import TokenStream
 
 _SAMPLE_CHARACTERS: Final = 1_000_000
 """How much of a corpus is encoded for a tokenizer that no job has used on it yet."""
@@ -68,10 +71,6 @@ def make(
     Where a job has encoded the corpus with this tokenizer, exactly those; else samples of the
     corpus's beginning.
     """
-    from corpora.examples import labelled_examples  # noqa: PLC0415 - see above
-    from corpora.shards import open_dataset  # noqa: PLC0415
-    from corpora.tokenizer import load_tokenizer  # noqa: PLC0415
-
     tokenizer = load_tokenizer(tokenizer_json(store, source.tokenizer_id))
     stream: TokenStream
     if source.dataset_prefix is None:
@@ -103,14 +102,8 @@ class _Beginning:
 
 
 def _encode_beginning(
-    source: Source, tokenizer: LoadedTokenizer, *, store: Store, cache: Path
+    source: Source, tokenizer: Tokenizer, *, store: Store, cache: Path
 ) -> _Beginning:
-    import numpy as np  # noqa: PLC0415 - see above
-
-    from corpora.documents import iter_documents  # noqa: PLC0415
-    from corpora.encode import encode_texts  # noqa: PLC0415
-    from corpora.vocabulary import END_OF_TEXT  # noqa: PLC0415
-
     directory = store.materialise(keys.corpus(source.corpus_id), cache=cache)
     texts: list[str] = []
     num_characters = 0

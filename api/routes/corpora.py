@@ -250,7 +250,7 @@ def _document_number(after: str | None, *, split: str) -> int:
         number.isascii() and number.isdigit() and len(number) <= _LONGEST_NUMBER
     ):
         raise InvalidRequest(
-            f"after: the corpus_id of a document of this split, such as '{split}-19', not {after!r}.",
+            f"after: the id of a document of this split, such as '{split}-19', not {after!r}.",
             param="after",
         )
     return int(number) + 1
