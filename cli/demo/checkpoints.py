@@ -27,7 +27,7 @@ def download_archive(client: Client, checkpoint_id: str, target: Path) -> int:
     checkpoint = client.get(f"/v1/checkpoints/{checkpoint_id}")
     archive = target.with_suffix(".tar")
     client.download(f"/v1/checkpoints/{checkpoint_id}/archive", archive)
-    _unpack(archive, target)
+    _unpack(archive, target, inside=checkpoint_id)
     archive.unlink()
     announced = [
         file for file in checkpoint["files"] if not file["name"].startswith(_TRAINING_STATE)
@@ -43,16 +43,17 @@ def download_files(client: Client, checkpoint_id: str, target: Path) -> int:
     return _check(target, announced)
 
 
-def _unpack(archive: Path, target: Path) -> None:
-    """Write the members as plain files; ``extractall`` would obey whatever the archive says."""
+def _unpack(archive: Path, target: Path, *, inside: str) -> None:
+    """Write the files of the archive's folder ``inside`` into ``target``.
+
+    Plain files alone: ``extractall`` would obey whatever else the archive says.
+    """
     with tarfile.open(archive) as tar:
         for member in tar:
             content = tar.extractfile(member) if member.isfile() else None
             if content is None:
                 continue
-            parts = PurePosixPath(member.name).parts
-            known = [part for part in parts if part != "."]
-            path = target / _safe("/".join(known))
+            path = target / _safe(member.name.removeprefix(f"{inside}/"))
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as file:
                 while chunk := content.read(_CHUNK_BYTES):
