@@ -18,6 +18,7 @@ from datetime import timedelta
 from typing import Final
 
 from core.errors import Unavailable
+from core.ids import new_id
 from core.processes import ProcessIdentity
 from core.settings import Settings
 from db.engine import Database
@@ -44,7 +45,8 @@ class Reconciler:
         self._doorbell = doorbell
         self._store = store
         self._settings = settings
-        self._me = ProcessIdentity.of(os.getpid())
+        self._name = f"{ProcessIdentity.of(os.getpid())} {new_id('req')}"
+        self._renew_at = float("-inf")
         self._swept_at = float("-inf")
 
     def run(self, stop_event: threading.Event) -> None:
@@ -94,11 +96,15 @@ class Reconciler:
     def ring_again(self) -> int:
         """Ring for eligible work that nobody has claimed, as often as rings are missing."""
         patience = timedelta(seconds=self._settings.ring_again_seconds)
-        with self._database.unit_of_work(project_id=None, write=True) as uow:
+        with self._database.unit_of_work(project_id=None) as uow:
             unclaimed = uow.work.unclaimed(older_than=patience)
-            missing = list(self._missing_rings(Counter(work.queue for work in unclaimed)))
+        if not unclaimed:
+            return 0
+        # Outside of any transaction: the broker may take its time to answer.
+        missing = list(self._missing_rings(Counter(work.queue for work in unclaimed)))
+        self._doorbell.ring(missing)
+        with self._database.unit_of_work(project_id=None, write=True) as uow:
             uow.work.mark_rung([work.id for work in unclaimed])
-            uow.after_commit(lambda: self._doorbell.ring(missing))
             uow.commit()
         return len(missing)
 
@@ -116,11 +122,15 @@ class Reconciler:
         return num_swept
 
     def _leads(self) -> bool:
+        """Whether this process leads; the lease is renewed in good time, not at every turn."""
+        if time.monotonic() < self._renew_at:
+            return True
+        lease = self._settings.lease_seconds
         with self._database.unit_of_work(project_id=None, write=True) as uow:
-            leads = uow.upkeep.lead(
-                _LEADER, owner=str(self._me), seconds=self._settings.lease_seconds
-            )
+            leads = uow.upkeep.lead(_LEADER, owner=self._name, seconds=lease)
             uow.commit()
+        if leads:
+            self._renew_at = time.monotonic() + lease / 3
         return leads
 
     def _missing_rings(self, eligible: Counter[str]) -> Iterator[str]:

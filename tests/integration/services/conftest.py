@@ -1,0 +1,151 @@
+"""Rows to work on, and a doorbell that remembers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.corpus_options import CorpusOptions
+from core.job_request import JobRequest
+from core.processes import ProcessIdentity
+from db.engine import Database
+from db.tables import Corpus, File, Job, Tokenizer
+from services import attempts, corpora, jobs, making
+from services.attempts import Claim
+from storage.local import LocalStore
+
+DATASET_MANIFEST = {
+    "digest": "d" * 64,
+    "splits": {"train": {"num_tokens": 50_000}, "validation": {"num_tokens": 1_000}},
+}
+
+
+class RememberingDoorbell:
+    """A doorbell whose rings wait until a test takes them."""
+
+    def __init__(self) -> None:
+        self.rings: list[str] = []
+
+    def ring(self, queues: Collection[str]) -> None:
+        self.rings += queues
+
+    def waiting(self, queue_name: str) -> int:
+        return self.rings.count(queue_name)
+
+    def check(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def take(self) -> list[str]:
+        taken, self.rings = self.rings, []
+        return taken
+
+
+class Office:
+    """Asks for things as the API does, and does them as a runner does, without any process."""
+
+    def __init__(self, database: Database, store: LocalStore) -> None:
+        self.database = database
+        self.store = store
+        self.doorbell = RememberingDoorbell()
+
+    def upload(self) -> str:
+        with self.database.unit_of_work(write=True) as uow:
+            file = File(filename="a.txt", purpose="pretrain", num_bytes=3, sha256="0" * 64)
+            uow.files.add(file)
+            uow.commit()
+        return file.id
+
+    def new_corpus(self) -> Corpus:
+        file_id = self.upload()
+        with self.database.unit_of_work(write=True) as uow:
+            corpus = corpora.create(
+                uow, file_ids=[file_id], options=CorpusOptions(), doorbell=self.doorbell
+            )
+            uow.commit()
+        return corpus
+
+    def ready_corpus(self) -> Corpus:
+        corpus = self.new_corpus()
+        self.finish_corpus(self.claim("corpus"))
+        self.doorbell.take()
+        return self.corpus(corpus.id)
+
+    def new_job(self, corpus_id: str, **request: Any) -> Job:
+        body = {"corpus": corpus_id, "model": "tiny", "budget": {"steps": 10}, **request}
+        with self.database.unit_of_work(write=True) as uow:
+            job = jobs.create(uow, JobRequest.model_validate(body), doorbell=self.doorbell)
+            uow.commit()
+        return job
+
+    def try_claim(self, *queues: str, pid: int | None = None) -> Claim | None:
+        with self.database.unit_of_work(project_id=None, write=True) as uow:
+            claim = attempts.begin(
+                uow,
+                queues=queues,
+                process=ProcessIdentity.of(pid or os.getpid()),
+                lease_seconds=30,
+            )
+            uow.commit()
+        return claim
+
+    def claim(self, *queues: str, pid: int | None = None) -> Claim:
+        claim = self.try_claim(*queues, pid=pid)
+        assert claim is not None
+        return claim
+
+    def finish_corpus(self, claim: Claim) -> None:
+        with self.database.unit_of_work(write=True) as uow:
+            making.finish_corpus(
+                uow,
+                claim,
+                corpus=making.MadeCorpus(
+                    digest="c" * 64,
+                    stats={"num_documents": 10},
+                    splits={
+                        "train": {"num_documents": 9, "num_bytes": 200_000},
+                        "validation": {"num_documents": 1, "num_bytes": 4_000},
+                    },
+                ),
+                tokenizer=self.made_tokenizer(),
+                dataset=DATASET_MANIFEST,
+                doorbell=self.doorbell,
+            )
+            uow.commit()
+
+    def made_tokenizer(self, vocab_size: int = 512) -> making.MadeTokenizer:
+        return making.MadeTokenizer(
+            vocab_size=vocab_size, sha256="7" * 64, stats={"bytes_per_token": 3.9}
+        )
+
+    def job(self, job_id: str) -> Job:
+        with self.database.unit_of_work() as uow:
+            return uow.jobs.get(job_id)
+
+    def corpus(self, corpus_id: str) -> Corpus:
+        with self.database.unit_of_work() as uow:
+            return uow.corpora.get(corpus_id)
+
+    def tokenizer(self, tokenizer_id: str) -> Tokenizer:
+        with self.database.unit_of_work() as uow:
+            return uow.tokenizers.get(tokenizer_id)
+
+    def events(self, job_id: str | None = None) -> list[str]:
+        with self.database.unit_of_work() as uow:
+            return [event.type for event in uow.events.read_after(0, job_id=job_id)]
+
+    def outcomes(self, subject_id: str) -> list[str | None]:
+        with self.database.unit_of_work() as uow:
+            page = uow.attempts.page(subject_id=subject_id, order="asc")
+            return [attempt.outcome for attempt in page.items]
+
+
+@pytest.fixture
+def office(database: Database, tmp_path: Path) -> Office:
+    return Office(database, LocalStore(tmp_path / "store"))

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import pytest
+
+from core.errors import Conflict, InvalidRequest, NotFound
+from core.lifecycle import JobStatus, ResourceStatus
+from services import job_runs, jobs, making
+from tests.integration.services.conftest import DATASET_MANIFEST, Office
+
+
+def cancel(office: Office, job_id: str) -> None:
+    with office.database.unit_of_work(write=True) as uow:
+        jobs.cancel(uow, job_id)
+        uow.commit()
+
+
+def pause(office: Office, job_id: str) -> None:
+    with office.database.unit_of_work(write=True) as uow:
+        jobs.pause(uow, job_id)
+        uow.commit()
+
+
+def resume(office: Office, job_id: str) -> None:
+    with office.database.unit_of_work(write=True) as uow:
+        jobs.resume(uow, job_id, doorbell=office.doorbell)
+        uow.commit()
+
+
+def test_job_on_a_ready_corpus_has_its_spec_at_once_and_rings(office: Office) -> None:
+    job = office.new_job(office.ready_corpus().id)
+    stored = office.job(job.id)
+    assert stored.spec is not None
+    assert stored.spec["model"]["vocab_size"] == 512
+    assert stored.num_steps == 10
+    assert office.doorbell.take() == ["train.1"]
+    assert office.events(job.id) == ["job.queued"]
+
+
+def test_job_waits_for_its_corpus_and_then_gets_its_spec(office: Office) -> None:
+    corpus = office.new_corpus()
+    job = office.new_job(corpus.id)
+    assert office.doorbell.take() == ["corpus"]
+    assert office.try_claim("train.1") is None
+    with office.database.unit_of_work() as uow:
+        place = jobs.queue_place(uow, uow.jobs.get(job.id))
+    assert place is not None
+    assert corpus.id in place.waiting_reason
+    office.finish_corpus(office.claim("corpus"))
+    assert office.doorbell.take() == ["train.1"]
+    assert office.job(job.id).spec is not None
+    assert office.claim("train.1").subject_id == job.id
+
+
+def test_job_waits_for_corpus_then_tokenizer_one_after_the_other(office: Office) -> None:
+    corpus = office.new_corpus()
+    job = office.new_job(corpus.id, tokenizer={"vocab_size": 1024})
+    assert office.try_claim("train.1") is None
+    office.finish_corpus(office.claim("corpus"))
+    assert office.job(job.id).spec is None
+    assert office.try_claim("train.1") is None
+    claim = office.claim("corpus")
+    assert claim.subject_id == office.job(job.id).tokenizer_id
+    with office.database.unit_of_work(write=True) as uow:
+        making.finish_tokenizer(
+            uow,
+            claim,
+            tokenizer=office.made_tokenizer(1024),
+            dataset={**DATASET_MANIFEST, "digest": "e" * 64},
+            doorbell=office.doorbell,
+        )
+        uow.commit()
+    spec = office.job(job.id).spec
+    assert spec is not None
+    assert spec["model"]["vocab_size"] == 1024
+    assert office.claim("train.1").subject_id == job.id
+
+
+def test_jobs_of_one_wish_share_one_tokenizer(office: Office) -> None:
+    corpus = office.ready_corpus()
+    first = office.new_job(corpus.id, tokenizer={"vocab_size": 1024})
+    second = office.new_job(corpus.id, tokenizer={"vocab_size": 1024})
+    assert first.tokenizer_id == second.tokenizer_id
+    assert office.new_job(corpus.id).tokenizer_id == corpus.default_tokenizer_id
+
+
+def test_failed_corpus_fails_its_jobs_its_tokenizers_and_theirs(office: Office) -> None:
+    corpus = office.new_corpus()
+    direct = office.new_job(corpus.id)
+    with_tokenizer = office.new_job(corpus.id, tokenizer={"vocab_size": 1024})
+    claim = office.claim("corpus")
+    with office.database.unit_of_work(write=True) as uow:
+        making.fail(uow, claim, code="corpus_empty", message="nothing is left", exit_code=65)
+        uow.commit()
+    assert office.corpus(corpus.id).error == {
+        "code": "corpus_empty",
+        "message": "nothing is left",
+        "param": None,
+    }
+    for job_id in (direct.id, with_tokenizer.id):
+        job = office.job(job_id)
+        assert job.status is JobStatus.FAILED
+        assert job.error is not None
+        assert job.error["code"] == "corpus_failed"
+        assert corpus.id in job.error["message"]
+        assert office.events(job_id)[-1] == "job.failed"
+    assert office.tokenizer(with_tokenizer.tokenizer_id or "").status is ResourceStatus.FAILED
+    assert office.try_claim("corpus", "train.1") is None
+    with pytest.raises(Conflict) as refused:
+        office.new_job(corpus.id)
+    assert refused.value.error_code == "corpus_failed"
+
+
+def test_unknown_corpus_and_tokenizer_name_their_field(office: Office) -> None:
+    with pytest.raises(NotFound) as unknown:
+        office.new_job("corpus_unknown")
+    assert unknown.value.param == "corpus"
+    with pytest.raises(NotFound) as unknown:
+        office.new_job(office.ready_corpus().id, tokenizer="tokenizer_unknown")
+    assert unknown.value.param == "tokenizer"
+
+
+def test_impossible_shape_is_refused_and_leaves_nothing(office: Office) -> None:
+    corpus = office.ready_corpus()
+    with pytest.raises(InvalidRequest) as refused:
+        office.new_job(corpus.id, model={"layers": 1, "width": 100, "heads": 3})
+    assert refused.value.param == "model.heads"
+    assert office.try_claim("train.1") is None
+
+
+def test_cancelled_queued_job_ends_at_once(office: Office) -> None:
+    job = office.new_job(office.ready_corpus().id)
+    cancel(office, job.id)
+    assert office.job(job.id).status is JobStatus.CANCELLED
+    assert office.events(job.id)[-1] == "job.cancelled"
+    assert office.try_claim("train.1") is None
+
+
+def test_cancelled_running_job_ends_when_its_worker_leaves(office: Office) -> None:
+    job = office.new_job(office.ready_corpus().id)
+    claim = office.claim("train.1")
+    with office.database.unit_of_work(write=True) as uow:
+        job_runs.start(uow, claim)
+        uow.commit()
+    cancel(office, job.id)
+    assert office.job(job.id).status is JobStatus.RUNNING
+    with office.database.unit_of_work(write=True) as uow:
+        job_runs.leave(uow, claim, doorbell=office.doorbell)
+        uow.commit()
+    assert office.job(job.id).status is JobStatus.CANCELLED
+    assert office.outcomes(job.id) == ["cancelled"]
+
+
+def test_paused_job_is_not_claimed_until_it_is_resumed(office: Office) -> None:
+    job = office.new_job(office.ready_corpus().id)
+    office.doorbell.take()
+    pause(office, job.id)
+    assert office.job(job.id).status is JobStatus.PAUSED
+    assert office.try_claim("train.1") is None
+    resume(office, job.id)
+    assert office.doorbell.take() == ["train.1"]
+    assert office.claim("train.1").subject_id == job.id
+    assert office.events(job.id) == ["job.queued", "job.paused", "job.resumed"]
+
+
+def test_cancelled_paused_job_ends_at_once(office: Office) -> None:
+    job = office.new_job(office.ready_corpus().id)
+    pause(office, job.id)
+    cancel(office, job.id)
+    assert office.job(job.id).status is JobStatus.CANCELLED
+
+
+@pytest.mark.parametrize("verb", [pause, resume])
+def test_ended_job_can_be_neither_paused_nor_resumed(office: Office, verb) -> None:  # type: ignore[no-untyped-def]
+    job = office.new_job(office.ready_corpus().id)
+    cancel(office, job.id)
+    with pytest.raises(Conflict) as refused:
+        verb(office, job.id)
+    assert refused.value.error_code == "job_already_finished"
+
+
+def test_queue_place_counts_the_jobs_ahead(office: Office) -> None:
+    corpus = office.ready_corpus()
+    office.new_job(corpus.id)
+    office.new_job(corpus.id)
+    urgent = office.new_job(corpus.id, priority=5)
+    last = office.new_job(corpus.id)
+    with office.database.unit_of_work() as uow:
+        first_place = jobs.queue_place(uow, uow.jobs.get(urgent.id))
+        last_place = jobs.queue_place(uow, uow.jobs.get(last.id))
+    assert first_place is not None
+    assert first_place.position == 1
+    assert last_place is not None
+    assert last_place.jobs_ahead == 3

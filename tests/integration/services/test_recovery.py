@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from core.errors import LeaseLost
+from core.lifecycle import JobStatus
+from core.settings import Settings
+from services import attempts, checkpoints, job_runs, jobs, recovery
+from services.attempts import Claim
+from services.checkpoints import StoredCheckpoint
+from services.reconcile import Reconciler, free_leases_of_the_dead
+from storage import keys
+from tests.integration.fakes import FakeClock
+from tests.integration.services.conftest import Office
+
+
+@pytest.fixture
+def reconciler(office: Office, tmp_path: Path) -> Reconciler:
+    settings = Settings(data_dir=tmp_path, ring_again_seconds=5)
+    return Reconciler(office.database, office.doorbell, office.store, settings)
+
+
+def start(office: Office, claim: Claim) -> None:
+    with office.database.unit_of_work(write=True) as uow:
+        job_runs.start(uow, claim)
+        uow.commit()
+
+
+def crash(office: Office, claim: Claim) -> None:
+    with office.database.unit_of_work(write=True) as uow:
+        recovery.crashed(uow, claim, cause="boom", exit_code=1, doorbell=office.doorbell)
+        uow.commit()
+
+
+def commit_checkpoint(office: Office, claim: Claim, *, step: int, loss: float | None = None) -> str:
+    prefix = keys.checkpoint(claim.subject_id, step, claim.fence)
+    objects = []
+    for name in ("model.safetensors", "manifest.json"):
+        writer = office.store.writer(prefix + name)
+        writer.write(f"{name} {step}".encode())
+        objects.append(writer.commit())
+    metrics = {} if loss is None else {"validation/loss": loss}
+    with office.database.unit_of_work(write=True) as uow:
+        stored = StoredCheckpoint(
+            step=step, tokens=step * 10, prefix=prefix, metrics=metrics, objects=objects
+        )
+        checkpoint = checkpoints.commit(uow, claim, stored)
+        uow.commit()
+    return checkpoint.id
+
+
+def test_poison_job_is_tried_exactly_max_attempts_times(office: Office, clock: FakeClock) -> None:
+    job = office.new_job(office.ready_corpus().id, max_attempts=3)
+    for _ in range(3):
+        clock.advance(600)
+        claim = office.claim("train.1")
+        start(office, claim)
+        crash(office, claim)
+    clock.advance(600)
+    assert office.try_claim("train.1") is None
+    failed = office.job(job.id)
+    assert failed.status is JobStatus.FAILED
+    assert failed.error is not None
+    assert failed.error["code"] == "too_many_attempts"
+    assert "boom" in failed.error["message"]
+    assert office.outcomes(job.id) == ["failed"] * 3
+
+
+def test_poison_job_whose_owners_vanish_is_tried_exactly_max_attempts_times(
+    office: Office, clock: FakeClock, reconciler: Reconciler
+) -> None:
+    job = office.new_job(office.ready_corpus().id, max_attempts=3)
+    for _ in range(3):
+        start(office, office.claim("train.1"))
+        clock.advance(31)
+        assert reconciler.expire_leases() == 1
+        clock.advance(600)
+    assert office.try_claim("train.1") is None
+    assert office.job(job.id).status is JobStatus.FAILED
+    assert office.outcomes(job.id) == ["abandoned"] * 3
+
+
+def test_crashes_after_new_checkpoints_never_fail_a_job(office: Office, clock: FakeClock) -> None:
+    job = office.new_job(office.ready_corpus().id, max_attempts=2)
+    for step in range(1, 7):
+        clock.advance(600)
+        claim = office.claim("train.1")
+        start(office, claim)
+        commit_checkpoint(office, claim, step=step)
+        crash(office, claim)
+    assert office.job(job.id).status is JobStatus.QUEUED
+    clock.advance(600)
+    start(office, office.claim("train.1"))
+    assert office.job(job.id).step == 6
+
+
+def test_preemptions_never_fail_a_job(office: Office) -> None:
+    job = office.new_job(office.ready_corpus().id, max_attempts=1)
+    for _ in range(5):
+        claim = office.claim("train.1")
+        start(office, claim)
+        with office.database.unit_of_work(write=True) as uow:
+            job_runs.leave(uow, claim, doorbell=office.doorbell)
+            uow.commit()
+    assert office.job(job.id).status is JobStatus.QUEUED
+    assert office.outcomes(job.id) == ["preempted"] * 5
+
+
+def test_crashed_job_rests_longer_after_each_attempt() -> None:
+    delays = [attempts.retry_delay(count).total_seconds() for count in range(10)]
+    assert delays == [0, 5, 10, 20, 40, 80, 160, 300, 300, 300]
+
+
+def test_owner_of_an_old_fence_can_write_nothing(office: Office, clock: FakeClock) -> None:
+    job = office.new_job(office.ready_corpus().id)
+    zombie = office.claim("train.1")
+    clock.advance(31)
+    start(office, office.claim("train.1"))
+    with pytest.raises(LeaseLost):
+        commit_checkpoint(office, zombie, step=5)
+    for write in (job_runs.start, job_runs.succeed):
+        with office.database.unit_of_work(write=True) as uow, pytest.raises(LeaseLost):
+            write(uow, zombie)
+    with office.database.unit_of_work(write=True) as uow, pytest.raises(LeaseLost):
+        job_runs.advance(uow, zombie, job_runs.Advance(step=5, tokens=50))
+    assert office.job(job.id).status is JobStatus.RUNNING
+    assert office.job(job.id).latest_checkpoint_id is None
+
+
+def test_expired_lease_is_abandoned_and_rung_for(
+    office: Office, clock: FakeClock, reconciler: Reconciler
+) -> None:
+    job = office.new_job(office.ready_corpus().id)
+    start(office, office.claim("train.1"))
+    office.doorbell.take()
+    clock.advance(29)
+    assert reconciler.expire_leases() == 0
+    clock.advance(2)
+    assert reconciler.expire_leases() == 1
+    assert office.doorbell.take() == ["train.1"]
+    assert office.job(job.id).status is JobStatus.QUEUED
+    claim = office.claim("train.1")
+    start(office, claim)
+    assert office.events(job.id) == ["job.queued", "job.started", "job.recovered"]
+
+
+def test_wish_to_cancel_is_fulfilled_though_the_worker_is_dead(
+    office: Office, clock: FakeClock, reconciler: Reconciler
+) -> None:
+    job = office.new_job(office.ready_corpus().id)
+    start(office, office.claim("train.1"))
+    with office.database.unit_of_work(write=True) as uow:
+        jobs.cancel(uow, job.id)
+        uow.commit()
+    clock.advance(31)
+    reconciler.expire_leases()
+    assert office.job(job.id).status is JobStatus.CANCELLED
+
+
+def test_lease_of_a_dead_process_of_this_host_is_freed_before_it_runs_out(office: Office) -> None:
+    job = office.new_job(office.ready_corpus().id)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        claim = office.claim("train.1", pid=process.pid)
+        start(office, claim)
+        assert free_leases_of_the_dead(office.database, doorbell=office.doorbell) == 0
+        process.kill()
+        process.wait()
+    assert free_leases_of_the_dead(office.database, doorbell=office.doorbell) == 1
+    assert office.job(job.id).status is JobStatus.QUEUED
+    assert office.outcomes(job.id) == ["abandoned"]
+    assert office.claim("train.1").fence == claim.fence + 1
+
+
+def test_wiped_broker_is_rung_again_but_never_flooded(
+    office: Office, clock: FakeClock, reconciler: Reconciler
+) -> None:
+    corpus = office.ready_corpus()
+    for _ in range(3):
+        office.new_job(corpus.id)
+    assert office.doorbell.take() == ["train.1"] * 3
+    assert reconciler.ring_again() == 0
+    clock.advance(5)
+    assert reconciler.ring_again() == 3
+    clock.advance(5)
+    assert reconciler.ring_again() == 0
+    office.doorbell.rings.pop()
+    clock.advance(5)
+    assert reconciler.ring_again() == 1
+
+
+def test_only_one_reconciler_leads_until_it_is_silent(
+    office: Office, clock: FakeClock, reconciler: Reconciler, tmp_path: Path
+) -> None:
+    settings = Settings(data_dir=tmp_path)
+    other = Reconciler(office.database, office.doorbell, office.store, settings)
+    assert reconciler.run_once()
+    assert not other.run_once()
+    clock.advance(31)
+    assert other.run_once()
+
+
+def test_best_and_latest_checkpoint_follow_loss_and_step(office: Office) -> None:
+    job = office.new_job(office.ready_corpus().id)
+    claim = office.claim("train.1")
+    start(office, claim)
+    commit_checkpoint(office, claim, step=1, loss=3.0)
+    best = commit_checkpoint(office, claim, step=2, loss=2.0)
+    latest = commit_checkpoint(office, claim, step=3, loss=2.5)
+    assert office.job(job.id).best_checkpoint_id == best
+    assert office.job(job.id).latest_checkpoint_id == latest
+
+
+def test_commit_whose_answer_was_lost_can_be_repeated(office: Office) -> None:
+    office.new_job(office.ready_corpus().id)
+    claim = office.claim("train.1")
+    start(office, claim)
+    first = commit_checkpoint(office, claim, step=1)
+    assert commit_checkpoint(office, claim, step=1) == first
+
+
+def test_pruning_keeps_the_last_the_best_and_the_pinned(office: Office) -> None:
+    job = office.new_job(office.ready_corpus().id)
+    claim = office.claim("train.1")
+    start(office, claim)
+    losses = [5.0, 1.0, 4.0, 3.0, 3.5, 3.2]
+    ids = [
+        commit_checkpoint(office, claim, step=step, loss=loss)
+        for step, loss in enumerate(losses, start=1)
+    ]
+    with office.database.unit_of_work(write=True) as uow:
+        uow.checkpoints.get(ids[0]).pinned = True
+        uow.commit()
+    with office.database.unit_of_work(write=True) as uow:
+        checkpoints.prune(uow, job.id, keep_last=2, keep_best=1, store=office.store)
+        uow.commit()
+    with office.database.unit_of_work() as uow:
+        kept = [checkpoint.step for checkpoint in uow.checkpoints.of_job(job.id)]
+    assert kept == [1, 2, 5, 6]
+    stored = {key.key.split("/")[2] for key in office.store.list(keys.job_checkpoints(job.id))}
+    assert stored == {f"step-{step:08d}-f{claim.fence}" for step in kept}
+    assert office.events(job.id).count("checkpoint.deleted") == 2
+
+
+def test_only_orphans_that_nobody_can_commit_any_more_are_swept(
+    office: Office, clock: FakeClock, reconciler: Reconciler
+) -> None:
+    job = office.new_job(office.ready_corpus().id)
+    claim = office.claim("train.1")
+    start(office, claim)
+    commit_checkpoint(office, claim, step=1)
+    writer = office.store.writer(keys.checkpoint(job.id, 2, claim.fence) + "manifest.json")
+    writer.write(b"{}")
+    writer.commit()
+    assert reconciler.sweep_orphans() == 0
+    crash(office, claim)
+    clock.advance(3500)
+    assert reconciler.sweep_orphans() == 0
+    clock.advance(200)
+    assert reconciler.sweep_orphans() == 1
+    left = [key.key for key in office.store.list(keys.job_checkpoints(job.id))]
+    assert all("step-00000001" in key for key in left)
+    assert left
+
+
+def test_damaged_checkpoint_is_noticed_before_it_is_used(tmp_path: Path, office: Office) -> None:
+    office.new_job(office.ready_corpus().id)
+    claim = office.claim("train.1")
+    start(office, claim)
+    identifier = commit_checkpoint(office, claim, step=1)
+    with office.database.unit_of_work() as uow:
+        files = uow.checkpoints.files(identifier)
+    directory = office.store.materialise(
+        keys.checkpoint(claim.subject_id, 1, claim.fence), cache=tmp_path
+    )
+    checkpoints.verify(directory, files)
+    (directory / "model.safetensors").write_bytes(b"model.safetensors 2")
+    with pytest.raises(checkpoints.CheckpointDamaged):
+        checkpoints.verify(directory, files)
