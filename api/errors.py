@@ -143,7 +143,7 @@ async def _on_validation_error(request: Request, error: Exception) -> JSONRespon
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = _CODES.get(error.status_code, "invalid_request")
-    headers = dict(error.headers or {})
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
     if error.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
         headers["allow"] = _allowed_methods(request)
     detail = ErrorDetail(_http_message(request, error, headers), code, None)
