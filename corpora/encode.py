@@ -10,10 +10,10 @@ from typing import Final
 from tokenizers import Tokenizer
 
 from corpora.documents import Document, iter_documents, read_manifest
+from corpora.pieces import pieces
 from corpora.progress import Progress, ProgressCallback
 from corpora.shards import SPLIT_NAMES, DatasetManifest, DatasetWriter
 from corpora.tokenizer import load_tokenizer
-from corpora.windows import windows
 
 BATCH_CHARACTERS: Final = 2**21
 """Text encoded at once: enough for every core, and about 100 MB of the library's own tables."""
@@ -57,7 +57,7 @@ def encode_texts(tokenizer: Tokenizer, texts: list[str]) -> Iterator[list[int]]:
 
     Several texts are encoded on all cores at once.
     """
-    pieces = [list(windows(text)) for text in texts]
+    pieces = [list(pieces(text)) for text in texts]
     encodings = iter(
         tokenizer.encode_batch_fast(list(chain.from_iterable(pieces)), add_special_tokens=False)
     )

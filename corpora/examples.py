@@ -16,8 +16,8 @@ from tokenizers import Tokenizer
 
 from core.spec import Objective
 from corpora.objectives import remover_for
-from corpora.token_windows import TokenStream, TokenWindows
 from corpora.vocabulary import END_OF_TEXT, SEP, Vocabulary
+from corpora.windows import TokenStream, TokenWindows
 
 GAP: Final = "____"
 

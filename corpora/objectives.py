@@ -1,6 +1,6 @@
 """Objectives: how words are removed from a window of text, and what a model must put back.
 
-Every objective says how long the windows are that `corpora.token_windows` cuts a split into, and
+Every objective says how long the windows are that `corpora.windows` cuts a split into, and
 turns windows into samples. All randomness comes from (seed, sample index), so that loader,
 evaluation and the API's examples see the same, at any step and in any order, whether a job was
 interrupted or not.

@@ -20,10 +20,10 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from core.errors import BadData, InvalidRequest
 from core.sizing import default_vocab_size
 from corpora.documents import CorpusManifest, iter_documents, read_manifest
+from corpora.pieces import pieces
 from corpora.progress import Progress, ProgressCallback
 from corpora.shards import SplitName
 from corpora.vocabulary import NUM_SPECIAL_TOKENS, SPECIAL_TOKENS
-from corpora.windows import windows
 
 ALGORITHMS: Final = ("bpe",)
 MAX_SAMPLE_BYTES: Final = 200_000_000
@@ -201,7 +201,7 @@ class _Sample:
             if self.num_bytes + len(data) > MAX_SAMPLE_BYTES:
                 return
             self.num_bytes += len(data)
-            yield list(windows(document.text))
+            yield list(pieces(document.text))
             if self.num_bytes - told >= _BYTES_PER_PROGRESS:
                 told = self.num_bytes
                 self._tell()
@@ -264,7 +264,7 @@ def _bytes_per_token(
     num_bytes = 0
     num_tokens = 0
     for document in iter_documents(corpus_directory, split):
-        texts = list(windows(document.text))
+        texts = list(pieces(document.text))
         encodings = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         num_tokens += sum(len(encoding) for encoding in encodings)
         num_bytes += len(document.text.encode())

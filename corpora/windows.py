@@ -1,42 +1,92 @@
-"""A long text in pieces whose tokens, put together, are those of the whole.
+"""Token windows: a split cut into pieces of one length, in reading order or shuffled.
 
-A library that encodes text keeps a hundred bytes and more for every token, and one text is work for
-one core: a book of megabytes has to be cut. The tokenizer's split pattern never joins characters
-across the places where it is cut here.
+The stream of a split is its documents, each behind an `<|endoftext|>`, and one more at the end.
+
+Shape suffixes: W windows, R tokens read for a window.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from typing import Final
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
-WINDOW_CHARACTERS: Final = 2**17
+import numpy as np
+from numpy.typing import NDArray
 
-_LOOK_AHEAD = 64
-_AFTER_LINES = re.compile(r"[\r\n](?=[^\S\r\n]*\S)")
-_BEFORE_WORDS = re.compile(r"(?<=[^\W_])(?= [^\W_])")
+from corpora.counter_random import Use, derive_key, permuted
+from corpora.objectives import Remover, Samples
+from corpora.vocabulary import END_OF_TEXT, PAD
 
 
-def windows(text: str, *, num_characters: int = WINDOW_CHARACTERS) -> Iterator[str]:
-    """Cut ``text`` into pieces of about ``num_characters``; a short one stays whole.
+class TokenStream(Protocol):
+    """Random access to the tokens of a split."""
 
-    A piece ends after the last newline before the next visible character, else between a word and
-    the space before the next. Only a text that has neither for so long is cut anywhere.
+    @property
+    def num_tokens(self) -> int:
+        """How many there are."""
+        ...
+
+    def read(self, start: int, count: int) -> NDArray[np.int64]:
+        """``count`` of them from ``start`` on."""
+        ...
+
+
+@dataclass(frozen=True)
+class TokenWindows:
+    """A split cut into the windows of a remover; no token is lost.
+
+    The last window ends with the split and so overlaps the one before it. A split shorter than a
+    window is one window, filled up with `<|pad|>`.
     """
-    start = 0
-    while len(text) - start > num_characters:
-        cut = _next_border(text, start + num_characters // 2, start + num_characters)
-        yield text[start:cut]
-        start = cut
-    if start < len(text):
-        yield text[start:]
 
+    stream: TokenStream
+    remover: Remover
 
-def _next_border(text: str, earliest: int, latest: int) -> int:
-    for border in (_AFTER_LINES, _BEFORE_WORDS):
-        # what follows a border may lie beyond the window
-        found = border.search(text, earliest, latest + _LOOK_AHEAD)
-        if found and found.end() <= latest:
-            return found.end()
-    return latest
+    @cached_property
+    def count(self) -> int:
+        """How many windows there are; 0 for an empty split."""
+        if not self.stream.num_tokens:
+            return 0
+        shared = self.remover.tokens_read - self.remover.stride
+        return max(1, -(-(self._stream_length - shared) // self.remover.stride))
+
+    def starts(self, windows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where in the stream each of these windows begins, int64 [W]."""
+        last = max(0, self._stream_length - self.remover.tokens_read)
+        return np.minimum(windows * self.remover.stride, last)
+
+    def read(self, windows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The tokens of these windows, [W, R]."""
+        num_tokens, count = self.stream.num_tokens, self.remover.tokens_read
+        tokens_WR = np.empty((len(windows), count), dtype=np.int64)
+        for row, start in zip(tokens_WR, self.starts(windows).tolist(), strict=True):
+            available = min(count, num_tokens - start)
+            row[:available] = self.stream.read(start, available)
+            if available < count:
+                row[available] = END_OF_TEXT
+                row[available + 1 :] = PAD
+        return tokens_WR
+
+    def samples(self, indices: NDArray[np.int64], *, seed: int) -> Samples:
+        """What a job with this seed sees as its samples of these ascending indices."""
+        windows_W = self.of_samples(indices, seed=seed)
+        return self.remover.remove(self.read(windows_W), seed=seed, samples=indices)
+
+    def of_samples(self, indices: NDArray[np.int64], *, seed: int) -> NDArray[np.int64]:
+        """Which window each of these ascending sample indices is made from.
+
+        An epoch is all windows once, in an order of its own; epochs follow without a gap.
+        """
+        epochs, places = np.divmod(indices, self.count)
+        key = derive_key(seed, Use.SHUFFLE)
+        return np.concatenate(
+            [
+                permuted(places[epochs == epoch], size=self.count, key=derive_key(key, epoch))
+                for epoch in range(int(epochs[0]), int(epochs[-1]) + 1)
+            ]
+        )
+
+    @property
+    def _stream_length(self) -> int:
+        return self.stream.num_tokens + 1

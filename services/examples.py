@@ -15,9 +15,9 @@ from corpora.documents import iter_documents
 from corpora.encode import encode_texts
 from corpora.examples import Example, labelled_examples
 from corpora.shards import open_dataset
-from corpora.token_windows import TokenStream
 from corpora.tokenizer import load_tokenizer
 from corpora.vocabulary import END_OF_TEXT
+from corpora.windows import TokenStream
 from db.unit_of_work import UnitOfWork
 from services import datasets, readiness
 from services.encoding import tokenizer_json

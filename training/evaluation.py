@@ -24,8 +24,8 @@ from torch.nn import functional
 from core.spec import CausalObjective, JobSpec, MaskedObjective
 from corpora.objectives import Samples, remover_for
 from corpora.shards import Dataset
-from corpora.token_windows import TokenStream, TokenWindows
 from corpora.vocabulary import Vocabulary
+from corpora.windows import TokenStream, TokenWindows
 
 EVALUATION_RATE: Final = 0.15
 """Share of the tokens removed from held-out text, whatever rate a job trains with."""

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from core.errors import BadData
 from core.spec import Objective
 from corpora.objectives import remover_for
-from corpora.token_windows import TokenStream, TokenWindows
 from corpora.vocabulary import Vocabulary
+from corpora.windows import TokenStream, TokenWindows
 
 
 @dataclass(frozen=True, slots=True, eq=False)

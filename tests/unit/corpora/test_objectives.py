@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from core.spec import CausalObjective, MaskedObjective
 from corpora.objectives import CausalRemover, MaskedRemover, Samples, remover_for
-from corpora.token_windows import TokenWindows
 from corpora.vocabulary import CLS, END_OF_TEXT, MASK, PAD, SEP
+from corpora.windows import TokenWindows
 from tests.tiny_text import Stream, documents, encode, stream, stream_of, tokenizer, vocabulary
 
 LENGTH = 64

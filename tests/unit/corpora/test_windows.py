@@ -1,53 +1,62 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers.pre_tokenizers import PreTokenizer
 
-from corpora.tokenizer import word_splitter
-from corpora.windows import windows
+from core.spec import CausalObjective, MaskedObjective, Objective
+from corpora.objectives import remover_for
+from corpora.vocabulary import END_OF_TEXT, PAD
+from corpora.windows import TokenWindows
+from tests.tiny_text import Stream, vocabulary
 
-ALPHABET = "ab1é_.,' \t\n\r\x0b\x85\u2028\u0301漢🐎"
-
-
-@pytest.fixture(scope="module")
-def splitter() -> PreTokenizer:
-    return word_splitter()
+OBJECTIVES: list[Objective] = [CausalObjective(), MaskedObjective()]
 
 
-def words(splitter: PreTokenizer, text: str) -> list[str]:
-    return [word for word, _ in splitter.pre_tokenize_str(text)]
+def windows_of(num_tokens: int, objective: Objective, context_length: int = 16) -> TokenWindows:
+    stream = Stream([END_OF_TEXT, *range(100, 99 + num_tokens)][:num_tokens])
+    remover = remover_for(objective, vocabulary=vocabulary(), context_length=context_length)
+    return TokenWindows(stream, remover)
 
 
-@settings(max_examples=400, deadline=None)
-@given(text=st.text(alphabet=ALPHABET, max_size=200), num_characters=st.integers(2, 40))
-def test_windows_put_together_are_the_text(text: str, num_characters: int) -> None:
-    pieces = list(windows(text, num_characters=num_characters))
-    assert "".join(pieces) == text
-    assert all(pieces)
-    assert all(len(piece) <= num_characters for piece in pieces)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@given(num_tokens=st.integers(1, 300))
+def test_every_token_but_the_first_can_be_predicted(objective: Objective, num_tokens: int) -> None:
+    windows = windows_of(num_tokens, objective)
+    tokens = windows.read(np.arange(windows.count))
+    inner = tokens[:, 1:] if isinstance(objective, CausalObjective) else tokens[:, 1:-1]
+    expected = set(range(100, 99 + num_tokens))
+    assert expected <= set(inner.ravel().tolist()) <= expected | {END_OF_TEXT, PAD}
 
 
-@settings(max_examples=400, deadline=None)
-@given(
-    lines=st.lists(st.text(alphabet=ALPHABET, min_size=1, max_size=12), max_size=60),
-    num_characters=st.integers(60, 120),
-)
-def test_cutting_at_borders_changes_no_word(
-    splitter: PreTokenizer, lines: list[str], num_characters: int
-) -> None:
-    text = "".join(f"{line}z\n" for line in lines)
-    cut = [
-        word
-        for piece in windows(text, num_characters=num_characters)
-        for word in words(splitter, piece)
-    ]
-    assert cut == words(splitter, text)
+def test_windows_stand_side_by_side_and_the_last_ends_with_the_split() -> None:
+    windows = windows_of(40, CausalObjective())
+    assert windows.count == 3
+    assert windows.starts(np.arange(3)).tolist() == [0, 16, 24]
+    assert windows.read(np.array([2]))[0, -1] == END_OF_TEXT
 
 
-def test_a_line_without_end_is_cut_between_words(splitter: PreTokenizer) -> None:
-    text = "some words in one very long line, with 12 numbers and it's fine " * 50
-    pieces = list(windows(text, num_characters=40))
-    assert len(pieces) > 50
-    assert [word for piece in pieces for word in words(splitter, piece)] == words(splitter, text)
+def test_split_shorter_than_a_window_is_filled_up() -> None:
+    windows = windows_of(5, CausalObjective())
+    assert windows.count == 1
+    expected = [END_OF_TEXT, 100, 101, 102, 103, END_OF_TEXT, *[PAD] * 11]
+    assert windows.read(np.array([0]))[0].tolist() == expected
+
+
+def test_empty_split_has_no_windows() -> None:
+    assert windows_of(0, CausalObjective()).count == 0
+
+
+@given(st.integers(2, 400), st.integers(0, 2**63 - 1), st.integers(0, 5))
+def test_each_epoch_takes_each_window_once(num_tokens: int, seed: int, epoch: int) -> None:
+    windows = windows_of(num_tokens, CausalObjective())
+    samples = np.arange(epoch * windows.count, (epoch + 1) * windows.count)
+    taken = windows.of_samples(samples, seed=seed)
+    assert np.array_equal(np.sort(taken), np.arange(windows.count))
+
+
+def test_epochs_have_different_orders() -> None:
+    windows = windows_of(1000, CausalObjective())
+    two = windows.of_samples(np.arange(2 * windows.count), seed=1)
+    assert not np.array_equal(two[: windows.count], two[windows.count :])
