@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import error_response, internal_error
+from core import log
 from core.errors import ErrorDetail, MalformedRequest
 from core.ids import new_id
 
@@ -65,7 +66,8 @@ class RequestContext:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_id)
+            with log.bound(request_id=request_id):
+                await self._app(scope, receive, send_with_id)
         except ClientDisconnect:
             _log.info("%s %s: the client has gone (%s)", scope["method"], scope["path"], request_id)
         except Exception:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Final
 
 from celery import Celery
+from celery.signals import setup_logging
 
+from core import log
 from core.queues import CORPUS_QUEUE
 from core.settings import Settings
 from services.doorbell import TRANSPORT_OPTIONS
@@ -47,4 +49,11 @@ def make_app(settings: Settings) -> Celery:
     return app
 
 
+def _log_like_every_process(**_: object) -> None:
+    """Celery sets up no logging of its own where somebody listens to this signal."""
+    settings = Settings()
+    log.configure(level=settings.log_level, log_format=settings.log_format)
+
+
+setup_logging.connect(_log_like_every_process)
 app = make_app(Settings())

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Final
 
+from core import log
 from core.errors import LeaseLost
 from core.lifecycle import WorkKind
 from core.processes import ProcessIdentity
@@ -43,10 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     queues = parser.parse_args(arguments).queues.split(",")
     die_with_parent()
     settings = Settings()
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    log.configure(level=settings.log_level, log_format=settings.log_format)
     doorbell = CeleryDoorbell(settings.broker_url) if settings.broker_url else SilentDoorbell()
     place = Workplace(
         settings=settings,
@@ -84,7 +82,8 @@ def run_one(place: Workplace, *, queues: Sequence[str]) -> bool:
     _log.info("Attempt %d at %s, fence %d", claim.number, claim.subject_id, claim.fence)
     heartbeat = Heartbeat(place.database, claim, settings=place.settings)
     try:
-        _carry_out(place, claim, heartbeat)
+        with log.bound(subject=claim.subject_id, attempt=str(claim.number)):
+            _carry_out(place, claim, heartbeat)
     except LeaseLost as error:
         _log.error("Attempt %d at %s is over: %s", claim.number, claim.subject_id, error.message)
     except Exception as error:  # noqa: BLE001 - the edge: the work must not wait for its lease
