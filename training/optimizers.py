@@ -23,8 +23,8 @@ _NEWTON_SCHULZ_STEPS: Final = 5
 _MUON_MOMENTUM: Final = 0.95
 _TABLE_RATE: Final = 0.3
 """The rate of embeddings, in terms of the hidden matrices'."""
-_VECTOR_RATE: Final = 1.0
-"""The rate of norms and biases, likewise."""
+_VECTOR_RATE: Final = 3.0
+"""The rate of norms and biases, likewise; the bias of an encoder has several nats to go."""
 _ADAMW_EPS: Final = 1e-10
 """Far below the gradients of rare tokens' rows, which 1e-8 would slow down."""
 
