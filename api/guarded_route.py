@@ -57,14 +57,17 @@ class GuardedRoute(APIRoute):
 
 
 async def read_json(request: Request) -> object:
-    """The JSON body of an endpoint that reads it itself; None if there is no body.
+    """The JSON body of an endpoint that reads it itself.
 
     Raises:
+        InvalidRequest: there is none.
         MalformedRequest: it is no JSON, or JSON that may be misread.
         TooLarge: it has too many bytes.
     """
     body = await _body_within_limit(request)
-    return parse_json(body) if body else None
+    if not body:
+        raise InvalidRequest("The request needs a JSON body.", code="missing_field")
+    return parse_json(body)
 
 
 async def _body_within_limit(request: Request) -> bytes:

@@ -21,6 +21,7 @@ _CODES: Final = {
     "missing": "missing_field",
     "value_error": "invalid_value",
 }
+_OBJECT_NEEDED: Final = frozenset({"model_type", "model_attributes_type", "dict_type"})
 _FIELD_IN_MESSAGE: Final = "value_error"
 """Our own checks name their field before the colon: ``heads: width 100 is not ...``."""
 
@@ -55,6 +56,8 @@ def _detail(error: Mapping[str, Any], *, body: object, model: object) -> ErrorDe
     kind, (place, *location) = str(error["type"]), tuple(error["loc"])
     path = _path_in(body, location, kind=kind) if place == "body" else tuple(location)
     message = str(error["msg"]).removeprefix("Value error, ")
+    if kind in _OBJECT_NEEDED:
+        message = "Input should be an object"
     if kind == _FIELD_IN_MESSAGE:
         field, colon, rest = message.partition(": ")
         if colon and field.isidentifier():

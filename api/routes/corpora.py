@@ -55,7 +55,7 @@ async def create_corpus(
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == "multipart/form-data":
         return await _create_from_form(request, service, project_id)
-    if media_type and media_type != "application/json":
+    if media_type != "application/json":
         raise HTTPException(
             415, "The body is application/json with file ids, or multipart/form-data with files."
         )
