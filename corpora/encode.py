@@ -57,12 +57,12 @@ def encode_texts(tokenizer: Tokenizer, texts: list[str]) -> Iterator[list[int]]:
 
     Several texts are encoded on all cores at once.
     """
-    pieces = [list(pieces(text)) for text in texts]
+    parts = [list(pieces(text)) for text in texts]
     encodings = iter(
-        tokenizer.encode_batch_fast(list(chain.from_iterable(pieces)), add_special_tokens=False)
+        tokenizer.encode_batch_fast(list(chain.from_iterable(parts)), add_special_tokens=False)
     )
-    for parts in pieces:
-        yield list(chain.from_iterable(next(encodings).ids for _ in parts))
+    for of_text in parts:
+        yield list(chain.from_iterable(next(encodings).ids for _ in of_text))
 
 
 def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
