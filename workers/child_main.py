@@ -15,13 +15,14 @@ from typing import Any, Final
 
 from core.errors import BadData, InvalidRequest, NotFound, PretrainerError
 from core.lifecycle import ExitCode
+from training.ports import StopSignal
 from workers.adapters import Output, PipeStopSignal, take_standard_output
 from workers.children import TASK_FILE
 from workers.lifeline import die_with_parent
 from workers.messages import Done, Failed
 
 Task = Mapping[str, Any]
-Perform = Callable[[Path, Task, Output, PipeStopSignal], tuple[ExitCode, Mapping[str, Any]]]
+Perform = Callable[[Path, Task, Output, StopSignal], tuple[ExitCode, Mapping[str, Any]]]
 """What a child does in its directory: how it ended, and what the runner should know."""
 
 _DIVERGED: Final = "diverged"

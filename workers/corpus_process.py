@@ -19,7 +19,8 @@ from corpora.pipeline import build_corpus
 from corpora.progress import Progress, ProgressCallback
 from corpora.readers.source import SourceFile
 from corpora.tokenizer import train_tokenizer
-from workers.adapters import Output, PipeStopSignal
+from training.ports import StopSignal
+from workers.adapters import Output
 from workers.child_main import Task, run_child
 from workers.messages import Progressed
 
@@ -33,7 +34,7 @@ _SECONDS_BETWEEN_LINES: Final = 0.5
 
 
 def perform(
-    directory: Path, task: Task, output: Output, stop: PipeStopSignal
+    directory: Path, task: Task, output: Output, stop: StopSignal
 ) -> tuple[ExitCode, Mapping[str, Any]]:
     """Make what ``task["make"]`` names: a corpus, a tokenizer, or a dataset."""
     del stop  # nothing here is worth saving halfway; the runner kills

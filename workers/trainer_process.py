@@ -12,12 +12,13 @@ from typing import Any
 
 from core.lifecycle import ExitCode
 from core.spec import JobSpec
-from workers.adapters import Output, PipeReporter, PipeStopSignal
+from training.ports import StopSignal
+from workers.adapters import Output, PipeReporter
 from workers.child_main import Task, run_child
 
 
 def perform(
-    directory: Path, task: Task, output: Output, stop: PipeStopSignal
+    directory: Path, task: Task, output: Output, stop: StopSignal
 ) -> tuple[ExitCode, Mapping[str, Any]]:
     """Train the job that ``task`` describes, from its checkpoint or from the start."""
     # torch takes seconds to import; the frame must bind the process to its runner before.

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from core.errors import Conflict, InvalidRequest, NotFound
@@ -170,7 +172,9 @@ def test_cancelled_paused_job_ends_at_once(office: Office) -> None:
 
 
 @pytest.mark.parametrize("verb", [pause, resume])
-def test_ended_job_can_be_neither_paused_nor_resumed(office: Office, verb) -> None:  # type: ignore[no-untyped-def]
+def test_ended_job_can_be_neither_paused_nor_resumed(
+    office: Office, verb: Callable[[Office, str], None]
+) -> None:
     job = office.new_job(office.ready_corpus().id)
     cancel(office, job.id)
     with pytest.raises(Conflict) as refused:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import LeaseLost
+from core.errors import CheckpointDamaged, LeaseLost
 from core.lifecycle import JobStatus
 from core.settings import Settings
 from services import attempts, checkpoints, job_runs, jobs, recovery
@@ -278,5 +278,5 @@ def test_damaged_checkpoint_is_noticed_before_it_is_used(tmp_path: Path, office:
     )
     checkpoints.verify(directory, files)
     (directory / "model.safetensors").write_bytes(b"model.safetensors 2")
-    with pytest.raises(checkpoints.CheckpointDamaged):
+    with pytest.raises(CheckpointDamaged):
         checkpoints.verify(directory, files)

@@ -17,18 +17,23 @@ import pytest
 
 from core.corpus_options import CorpusOptions
 from core.job_request import JobRequest
+from core.processes import ProcessIdentity
 from core.settings import Settings
 from db.engine import Database
 from db.tables import Blob, Checkpoint, Corpus, File, Job
-from services import corpora, jobs
+from services import attempts, corpora, jobs, making
 from services.doorbell import SilentDoorbell
 from storage import keys
 from storage.local import LocalStore
+from training.ports import NeverStop
+from workers import corpus_process
+from workers.adapters import Output
 
 _WORDS = (
-    "the a small cat dog house river tree sings runs sleeps over under near old new green red "
-    "quick slow morning evening light water stone bird child mother walks looks finds keeps"
-).split()
+    *("the", "a", "small", "cat", "dog", "house", "river", "tree", "sings", "runs", "sleeps"),
+    *("over", "under", "near", "old", "new", "green", "red", "quick", "slow", "morning"),
+    *("evening", "light", "water", "stone", "bird", "child", "mother", "walks", "looks", "finds"),
+)
 _DEADLINE_SECONDS = 60.0
 
 
@@ -54,9 +59,12 @@ class House:
             "lease_seconds": 2.0,
             "heartbeat_seconds": 0.3,
             "drain_seconds": 20.0,
+            "trainer_nice": 0,
             "reconcile_seconds": 0.2,
             "ring_again_seconds": 0.2,
         }
+        self.corpus_id = ""
+        """A corpus that is ready, where the fixture says so."""
         self._runners: list[subprocess.Popen[bytes]] = []
 
     def configured(self) -> Settings:
@@ -107,8 +115,10 @@ class House:
         environment = {f"PRETRAINER_{name.upper()}": str(v) for name, v in self.settings.items()}
         runner = subprocess.Popen(
             [sys.executable, "-m", "workers.runner", "--queues", queues],
-            env={**os.environ, **environment, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, **environment},
         )
+        # One core, so one thread: threads that wait for each other crawl on a busy machine.
+        os.sched_setaffinity(runner.pid, {random.choice(sorted(os.sched_getaffinity(0)))})
         self._runners.append(runner)
         return runner
 
@@ -150,6 +160,54 @@ class House:
             if runner.poll() is None:
                 runner.send_signal(signal.SIGKILL)
                 runner.wait()
+
+
+@pytest.fixture(scope="session")
+def made_corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """What a corpus process makes of a story, made once and in this process."""
+    directory = tmp_path_factory.mktemp("made")
+    text = directory / "story.txt"
+    text.write_text(story(1))
+    task = {
+        "make": "corpus",
+        "files": [
+            {"path": str(text), "filename": "story.txt", "sha256": "5" * 64, "id": "file_story"}
+        ],
+        "options": CorpusOptions().model_dump(),
+        "algorithm": "bpe",
+    }
+    with (directory / "output").open("wb") as output:
+        code, result = corpus_process.perform(directory, task, Output(output), NeverStop())
+    assert code == 0
+    return directory, dict(result)
+
+
+@pytest.fixture
+def ready(house: House, made_corpus: tuple[Path, dict[str, Any]]) -> House:
+    """A house with a corpus that is ready."""
+    directory, result = made_corpus
+    corpus = house.new_corpus()
+    house.store.put_directory(keys.corpus(corpus.id), directory / "corpus")
+    house.store.put_directory(
+        keys.tokenizer(corpus.default_tokenizer_id or ""), directory / "tokenizer"
+    )
+    house.store.put_directory(keys.dataset(result["dataset"]["digest"]), directory / "dataset")
+    with house.database.unit_of_work(project_id=None, write=True) as uow:
+        claim = attempts.begin(
+            uow, queues=["corpus"], process=ProcessIdentity.of(os.getpid()), lease_seconds=30
+        )
+        assert claim is not None
+        making.finish_corpus(
+            uow,
+            claim,
+            corpus=making.MadeCorpus(**result["corpus"]),
+            tokenizer=making.MadeTokenizer(**result["tokenizer"]),
+            dataset=result["dataset"],
+            doorbell=house.doorbell,
+        )
+        uow.commit()
+    house.corpus_id = corpus.id
+    return house
 
 
 @pytest.fixture

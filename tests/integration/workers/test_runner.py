@@ -1,28 +1,242 @@
-"""Runners as real processes: from files to a trained model."""
+"""Runners as real processes: from files to a trained model, whatever is killed on the way."""
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+from pathlib import Path
+
 import pytest
 
-from core.lifecycle import JobStatus, ResourceStatus
+from core.lifecycle import CheckpointStatus, JobStatus, ResourceStatus
+from services import jobs
+from services.reconcile import Reconciler, free_leases_of_the_dead
+from storage import keys
 from tests.integration.workers.conftest import House, story
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
+
+LONG = {
+    "budget": {"steps": 20_000},
+    "evaluation": {"every_steps": 20_000},
+    "checkpoints": {"every_steps": 20, "keep_last": 2, "keep_best": 0},
+    "max_attempts": 20,
+}
+MEDIUM = {**LONG, "budget": {"steps": 200}, "evaluation": {"every_steps": 200}}
+
+
+def trainer_pid(house: House) -> int | None:
+    """The trainer that runs now."""
+    for record in (house.directory / "scratch").glob("*/*/training/child.json"):
+        return int(json.loads(record.read_text())["pid"])
+    return None
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def test_files_become_a_trained_model(house: House) -> None:
     corpus = house.new_corpus()
-    early = house.new_job(corpus.id)
-    assert early.spec is None
+    job_id = house.new_job(corpus.id).id
+    second = house.new_job(corpus.id, tokenizer={"vocab_size": 384}, objective="masked")
     assert house.run("corpus") == 0
-    assert house.corpus(corpus.id).status is ResourceStatus.READY
+    ready = house.corpus(corpus.id)
+    assert ready.error is None
+    assert ready.status is ResourceStatus.READY
     assert house.run("train.1") == 0
-    job = house.job(early.id)
+    job = house.job(job_id)
     assert job.error is None
     assert job.status is JobStatus.SUCCEEDED
     assert job.stop_reason == "budget"
     assert job.step == job.num_steps == 12
-    assert house.checkpoints(job.id)[-1].step == 12
-    events = house.events(job.id)
-    assert events[0] == "job.queued"
+    assert job.usage["tokens"] == job.tokens == 12 * 128
+    assert job.usage["device_seconds"] > 0
+    assert house.checkpoints(job_id)[-1].step == 12
+    with house.database.unit_of_work() as uow:
+        assert [point.step for point in uow.metrics.read(job_id, names=["train/loss"])] == list(
+            range(1, 13)
+        )
+    events = house.events(job_id)
+    assert events[:2] == ["job.queued", "job.started"]
     assert events[-1] == "job.succeeded"
+    assert house.run("corpus") == 0
+    assert house.run("train.1") == 0
+    assert house.job(second.id).status is JobStatus.SUCCEEDED
+    assert not list((house.directory / "scratch").iterdir())
+
+
+def test_killed_trainer_and_killed_runner_change_no_bit_of_the_result(ready: House) -> None:
+    undisturbed = ready.new_job(ready.corpus_id, **MEDIUM).id
+    assert ready.run("train.1") == 0
+    disturbed = ready.new_job(ready.corpus_id, **MEDIUM).id
+
+    runner = ready.start("train.1")
+    ready.wait_for(lambda: len(ready.checkpoints(disturbed)) > 0, "a checkpoint is committed")
+    pid = trainer_pid(ready)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    assert runner.wait(timeout=30) == 0
+    assert ready.job(disturbed).status is JobStatus.QUEUED
+
+    before = ready.checkpoints(disturbed)[-1].step
+    runner = ready.start("train.1")
+    ready.wait_for(
+        lambda: ready.checkpoints(disturbed)[-1].step > before, "a newer checkpoint is committed"
+    )
+    pid = trainer_pid(ready)
+    assert pid is not None
+    runner.kill()
+    runner.wait()
+    ready.wait_for(lambda: not is_running(pid), "the trainer dies with its runner")
+    assert free_leases_of_the_dead(ready.database, doorbell=ready.doorbell) == 1
+
+    assert ready.run("train.1") == 0
+    job = ready.job(disturbed)
+    assert job.error is None
+    assert job.status is JobStatus.SUCCEEDED
+    assert ready.weights(disturbed) == ready.weights(undisturbed)
+    assert ready.events(disturbed).count("job.recovered") == 2
+    with ready.database.unit_of_work() as uow:
+        steps = [point.step for point in uow.metrics.read(disturbed, names=["train/loss"])]
+    assert steps == list(range(1, 201))
+
+
+def test_cancelled_job_leaves_its_device_and_keeps_its_checkpoints(ready: House) -> None:
+    job_id = ready.new_job(ready.corpus_id, **LONG).id
+    runner = ready.start("train.1")
+    ready.wait_for(lambda: len(ready.checkpoints(job_id)) > 0, "a checkpoint is committed")
+    pid = trainer_pid(ready)
+    assert pid is not None
+    with ready.database.unit_of_work(write=True) as uow:
+        jobs.cancel(uow, job_id)
+        uow.commit()
+    assert runner.wait(timeout=10) == 0
+    assert not is_running(pid)
+    assert ready.job(job_id).status is JobStatus.CANCELLED
+    assert ready.events(job_id)[-1] == "job.cancelled"
+    assert ready.checkpoints(job_id)
+
+
+def test_paused_job_is_saved_and_goes_on_where_it_was(ready: House) -> None:
+    job_id = ready.new_job(ready.corpus_id, **MEDIUM).id
+    runner = ready.start("train.1")
+    ready.wait_for(lambda: ready.job(job_id).step > 0, "the first step is done")
+    with ready.database.unit_of_work(write=True) as uow:
+        jobs.pause(uow, job_id)
+        uow.commit()
+    assert runner.wait(timeout=20) == 0
+    paused = ready.job(job_id)
+    assert paused.status is JobStatus.PAUSED
+    assert ready.checkpoints(job_id)[-1].step == paused.step
+    with ready.database.unit_of_work(write=True) as uow:
+        jobs.resume(uow, job_id, doorbell=ready.doorbell)
+        uow.commit()
+    assert ready.run("train.1") == 0
+    assert ready.job(job_id).status is JobStatus.SUCCEEDED
+
+
+def test_worker_that_is_asked_to_leave_saves_and_gives_the_job_back(ready: House) -> None:
+    job_id = ready.new_job(ready.corpus_id, **LONG).id
+    runner = ready.start("train.1")
+    ready.wait_for(lambda: ready.job(job_id).step > 0, "the first step is done")
+    runner.send_signal(signal.SIGTERM)
+    assert runner.wait(timeout=20) == 0
+    job = ready.job(job_id)
+    assert job.status is JobStatus.QUEUED
+    assert ready.checkpoints(job_id)[-1].step == job.step
+    with ready.database.unit_of_work() as uow:
+        attempt = uow.attempts.find_latest(job_id)
+    assert attempt is not None
+    assert attempt.outcome == "preempted"
+    assert attempt.exit_code == 75
+
+
+def test_runner_that_was_stopped_beyond_its_lease_writes_nothing_more(ready: House) -> None:
+    job_id = ready.new_job(ready.corpus_id, **LONG).id
+    zombie = ready.start("train.1")
+    ready.wait_for(lambda: ready.job(job_id).step > 0, "the first step is done")
+    pid = trainer_pid(ready)
+    assert pid is not None
+    zombie.send_signal(signal.SIGSTOP)
+    reconciler = Reconciler(ready.database, ready.doorbell, ready.store, ready.configured())
+    ready.wait_for(lambda: reconciler.expire_leases() == 1, "the lease has run out")
+    step = ready.job(job_id).step
+    zombie.send_signal(signal.SIGCONT)
+    assert zombie.wait(timeout=20) == 0
+    assert not is_running(pid)
+    assert ready.job(job_id).status is JobStatus.QUEUED
+    assert ready.job(job_id).step == step
+    with ready.database.unit_of_work() as uow:
+        attempt = uow.attempts.find_latest(job_id)
+    assert attempt is not None
+    assert attempt.outcome == "abandoned"
+
+
+def test_damaged_newest_checkpoint_is_marked_and_the_one_before_is_used(ready: House) -> None:
+    job_id = ready.new_job(ready.corpus_id, **MEDIUM).id
+    runner = ready.start("train.1")
+    ready.wait_for(lambda: len(ready.checkpoints(job_id)) == 2, "two checkpoints are committed")
+    runner.send_signal(signal.SIGTERM)
+    runner.wait(timeout=20)
+    *_, older, newest = ready.checkpoints(job_id)
+    weights = ready.directory / "store" / newest.prefix / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    assert ready.run("train.1") == 0
+    assert ready.job(job_id).status is JobStatus.SUCCEEDED
+    with ready.database.unit_of_work() as uow:
+        assert uow.checkpoints.get(newest.id).status is CheckpointStatus.CORRUPT
+        recovered = [
+            event
+            for event in uow.events.read_after(0, job_id=job_id, limit=1000)
+            if event.type == "job.recovered"
+        ]
+    assert recovered[0].level == "warn"
+    assert recovered[0].data["step"] == older.step
+    assert recovered[1].data["step"] == older.step
+
+
+def test_files_that_hold_no_text_fail_the_corpus_and_the_job_that_waits(house: House) -> None:
+    corpus = house.new_corpus(text=" \n \n")
+    job_id = house.new_job(corpus.id).id
+    assert house.run("corpus") == 0
+    failed = house.corpus(corpus.id)
+    assert failed.status is ResourceStatus.FAILED
+    assert failed.error is not None
+    assert failed.error["code"] == "corpus_empty"
+    job = house.job(job_id)
+    assert job.status is JobStatus.FAILED
+    assert job.error is not None
+    assert job.error["code"] == "corpus_failed"
+
+
+def test_vocabulary_larger_than_the_text_gives_fails_the_job_with_the_largest(
+    ready: House,
+) -> None:
+    job_id = ready.new_job(ready.corpus_id, tokenizer={"vocab_size": 60_000}).id
+    assert ready.run("corpus") == 0
+    job = ready.job(job_id)
+    assert job.status is JobStatus.FAILED
+    assert job.error is not None
+    assert job.error["code"] == "tokenizer_failed"
+    assert "largest possible" in job.error["message"]
+
+
+def test_corpus_whose_worker_was_killed_is_made_by_a_second_attempt(house: House) -> None:
+    corpus = house.new_corpus(text=story(2, 30_000))
+    runner = house.start("corpus")
+    house.wait_for(
+        lambda: house.corpus(corpus.id).status is ResourceStatus.PROCESSING, "it has begun"
+    )
+    runner.kill()
+    runner.wait()
+    free_leases_of_the_dead(house.database, doorbell=house.doorbell)
+    assert house.run("corpus") == 0
+    assert house.corpus(corpus.id).status is ResourceStatus.READY
+    assert list(house.store.list(keys.corpus(corpus.id)))
