@@ -26,14 +26,17 @@ class LiveApi:
         self.ready_seconds = 0.0
 
     def __enter__(self) -> Self:
+        """Start it and wait until it is ready."""
         Database(f"sqlite:///{self._data_dir / 'pretrainer.db'}").migrate()
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             self.port = int(listener.getsockname()[1])
         started_at = time.perf_counter()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", "--factory", "api.app:create_app"]
-            + ["--port", str(self.port), "--log-level", "warning"],
+            [
+                *(sys.executable, "-m", "uvicorn", "--factory", "api.app:create_app"),
+                *("--port", str(self.port), "--log-level", "warning"),
+            ],
             env={**os.environ, "PRETRAINER_DATA_DIR": str(self._data_dir)},
             cwd=_ROOT,
         )
@@ -42,6 +45,7 @@ class LiveApi:
         return self
 
     def __exit__(self, *error: object) -> None:
+        """End it."""
         self._process.terminate()
         self._process.wait(timeout=30)
 

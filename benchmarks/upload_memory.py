@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Self
 
 import httpx
 
@@ -33,8 +34,7 @@ def body(num_bytes: int) -> Iterator[bytes]:
 def form(num_bytes: int) -> Iterator[bytes]:
     """The same bytes as the only file of a form."""
     yield (
-        f"--{_BOUNDARY}\r\nContent-Disposition: form-data; "
-        'name="file"; filename="big.bin"\r\n\r\n'
+        f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="big.bin"\r\n\r\n'
     ).encode()
     yield from body(num_bytes)
     yield f"\r\n--{_BOUNDARY}--\r\n".encode()
@@ -48,9 +48,7 @@ def put(client: httpx.Client, num_bytes: int) -> httpx.Response:
 def post(client: httpx.Client, num_bytes: int) -> httpx.Response:
     """Upload as ``curl -F`` does."""
     content_type = f"multipart/form-data; boundary={_BOUNDARY}"
-    return client.post(
-        "/v1/files", content=form(num_bytes), headers={"content-type": content_type}
-    )
+    return client.post("/v1/files", content=form(num_bytes), headers={"content-type": content_type})
 
 
 class PeakRss:
@@ -61,12 +59,14 @@ class PeakRss:
         self._done = threading.Event()
         self.most = api.rss_bytes
 
-    def __enter__(self) -> "PeakRss":
+    def __enter__(self) -> Self:
+        """Begin to watch."""
         self._thread = threading.Thread(target=self._watch)
         self._thread.start()
         return self
 
     def __exit__(self, *error: object) -> None:
+        """Watch no longer."""
         self._done.set()
         self._thread.join()
 

@@ -113,14 +113,15 @@ def get_corpus_report(corpus_id: Id, uow: Reading, service: ServiceDep) -> Respo
 def list_corpus_documents(
     *,
     corpus_id: Id,
-    uow: Reading,
     service: ServiceDep,
+    project_id: ProjectId,
     split: Literal["train", "validation"] = "train",
     limit: Annotated[int, Query(ge=1, le=100, description="How many at most")] = 20,
-    after: Annotated[str | None, Query(description="The corpus_id after which to begin")] = None,
+    after: Annotated[str | None, Query(description="The id after which to begin")] = None,
 ) -> ListAnswer[DocumentObject]:
     """List the documents of one split, in their order."""
-    corpus = readiness.ready_corpus(uow, corpus_id)
+    with service.database.unit_of_work(project_id) as uow:
+        corpus = readiness.ready_corpus(uow, corpus_id)
     found = documents.page(
         service.store,
         corpus.id,
@@ -148,11 +149,12 @@ def list_corpus_documents(
 def make_examples(
     corpus_id: Id,
     body: ExamplesRequest,
-    uow: Reading,
     service: ServiceDep,
+    project_id: ProjectId,
 ) -> ListAnswer[ExampleObject]:
     """Make labelled examples, just as a job would: the blank, and what was removed."""
-    source = examples.find_source(uow, corpus_id, tokenizer_id=body.tokenizer)
+    with service.database.unit_of_work(project_id) as uow:
+        source = examples.find_source(uow, corpus_id, tokenizer_id=body.tokenizer)
     made = examples.make(
         source,
         objective=body.objective,

@@ -139,7 +139,7 @@ def test_a_connection_that_is_cut_leaves_nothing(client: TestClient, service: Se
 
     async def cut_upload() -> None:
         scope = {"type": "http", "method": "PUT", "headers": [], "path": "/", "query_string": b""}
-        request = Request(scope, receive)  # type: ignore[arg-type]
+        request = Request(scope, receive)
         async with receive_body(
             request, filename="a", store=service.store, limits=service.upload_limits
         ):

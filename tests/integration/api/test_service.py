@@ -80,8 +80,10 @@ def live(settings: Settings) -> Iterator[tuple[str, int]]:
         listener.bind(("127.0.0.1", 0))
         port = int(listener.getsockname()[1])
     process = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "--factory", "api.app:create_app"]
-        + ["--port", str(port), "--log-level", "warning"],
+        [
+            *(sys.executable, "-m", "uvicorn", "--factory", "api.app:create_app"),
+            *("--port", str(port), "--log-level", "warning"),
+        ],
         env={**os.environ, "PRETRAINER_DATA_DIR": str(settings.data_dir)},
         cwd=ROOT,
     )
