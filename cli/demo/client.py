@@ -18,8 +18,11 @@ _MOST_RECONNECTIONS: Final = 20
 class Client:
     """One connection to the service; errors carry the service's own message."""
 
-    def __init__(self, base_url: str) -> None:
-        self._http = httpx.Client(base_url=base_url, timeout=_TIMEOUT, trust_env=False)
+    def __init__(self, base_url: str, *, transport: httpx.BaseTransport | None = None) -> None:
+        """``transport`` stands in for the network where there is none."""
+        self._http = httpx.Client(
+            base_url=base_url, timeout=_TIMEOUT, trust_env=False, transport=transport
+        )
 
     def __enter__(self) -> Self:
         """Nothing is opened before the first request."""

@@ -10,7 +10,6 @@ from typing import Final, Protocol
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 _SECONDS_BETWEEN_LINES: Final = 10.0
 _PLAIN_WIDTH: Final = 100
@@ -47,13 +46,6 @@ class Screen:
     def bad(self, text: str) -> None:
         """Something that was checked and does not hold."""
         self._console.print(f"  [bold red]✗ {escape(text)}[/]", soft_wrap=True)
-
-    def table(self, columns: list[str], rows: list[list[str]]) -> None:
-        """Rows under headings."""
-        table = Table(*columns, box=None, padding=(0, 2), header_style="dim")
-        for row in rows:
-            table.add_row(*map(escape, row))
-        self._console.print(table)
 
     def numbers(self, pairs: Mapping[str, str]) -> None:
         """Names and values, one pair a line."""
