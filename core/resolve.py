@@ -34,7 +34,7 @@ from core.spec import (
 _EVALUATIONS_PER_JOB = 10
 _FFN_MULTIPLE = 128
 _DEFAULT_CONTEXT_LENGTH = 512
-_FEWEST_STEPS = 200
+_FEWEST_STEPS = 500
 """A small corpus gets a smaller batch rather than fewer optimizer steps than this."""
 _UNTIMED_STEPS = 1000
 """How often to evaluate when only the clock limits a job: every tenth of this."""
