@@ -13,6 +13,8 @@ Point = tuple[int, float]
 _WIDTH, _HEIGHT = 800, 440
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 56, 48
 _NUM_TICKS: Final = 6
+_TITLE_CHARACTERS: Final = 38
+"""What fits to the left of the legend."""
 _STYLE: Final = """\
 svg{font-family:system-ui,-apple-system,'Segoe UI',sans-serif;font-size:12px}
 .page{fill:#fff}.title{font-size:16px;font-weight:600;fill:#1c2024}.text{fill:#5b6470}
@@ -73,7 +75,7 @@ def draw(curves: Mapping[str, Sequence[Point]], *, title: str) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} {label}>',
         f"<title>{escape(title)}</title><style>{_STYLE}</style>",
         f'<rect class="page" width="{_WIDTH}" height="{_HEIGHT}" rx="8"/>',
-        f'<text class="title" x="{_LEFT}" y="28">{escape(title)}</text>',
+        f'<text class="title" x="{_LEFT}" y="28">{escape(_shortened(title))}</text>',
         *_horizontal_lines(losses),
         *_step_labels(steps),
         *_legend(curves),
@@ -86,6 +88,10 @@ def draw(curves: Mapping[str, Sequence[Point]], *, title: str) -> str:
             "no values yet</text>"
         )
     return "\n".join([*parts, "</svg>\n"])
+
+
+def _shortened(title: str) -> str:
+    return title if len(title) <= _TITLE_CHARACTERS else f"{title[: _TITLE_CHARACTERS - 1]}…"
 
 
 def _horizontal_lines(losses: _Axis) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -22,7 +21,7 @@ from core.settings import Settings
 from db.engine import Database
 from db.tables import Blob, Checkpoint, Corpus, File, Job
 from services import attempts, corpora, jobs, making
-from services.doorbell import SilentDoorbell
+from services.doorbell import Doorbell, SilentDoorbell
 from storage import keys
 from storage.local import LocalStore
 from training.ports import NeverStop
@@ -51,7 +50,7 @@ class House:
         self.database = database
         self.directory = directory
         self.store = LocalStore(directory / "store")
-        self.doorbell = SilentDoorbell()
+        self.doorbell: Doorbell = SilentDoorbell()
         self.settings: dict[str, Any] = {
             "data_dir": directory,
             "database_url": database_url,
@@ -65,7 +64,7 @@ class House:
         }
         self.corpus_id = ""
         """A corpus that is ready, where the fixture says so."""
-        self._runners: list[subprocess.Popen[bytes]] = []
+        self._processes: list[subprocess.Popen[bytes]] = []
 
     def configured(self) -> Settings:
         return Settings(**self.settings)
@@ -111,16 +110,19 @@ class House:
             uow.commit()
         return job
 
-    def start(self, queues: str) -> subprocess.Popen[bytes]:
+    def start_process(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start ``python -m`` with these arguments in this house."""
         environment = {f"PRETRAINER_{name.upper()}": str(v) for name, v in self.settings.items()}
-        runner = subprocess.Popen(
-            [sys.executable, "-m", "workers.runner", "--queues", queues],
-            env={**os.environ, **environment},
+        process = subprocess.Popen(
+            [sys.executable, "-m", *arguments], env={**os.environ, **environment}
         )
         # One core, so one thread: threads that wait for each other crawl on a busy machine.
-        os.sched_setaffinity(runner.pid, {random.choice(sorted(os.sched_getaffinity(0)))})
-        self._runners.append(runner)
-        return runner
+        os.sched_setaffinity(process.pid, {random.choice(sorted(os.sched_getaffinity(0)))})
+        self._processes.append(process)
+        return process
+
+    def start(self, queues: str) -> subprocess.Popen[bytes]:
+        return self.start_process("workers.runner", "--queues", queues)
 
     def run(self, queues: str) -> int:
         return self.start(queues).wait(timeout=_DEADLINE_SECONDS)
@@ -156,10 +158,10 @@ class House:
             time.sleep(0.02)
 
     def kill_all(self) -> None:
-        for runner in self._runners:
-            if runner.poll() is None:
-                runner.send_signal(signal.SIGKILL)
-                runner.wait()
+        for process in self._processes:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
 
 
 @pytest.fixture(scope="session")

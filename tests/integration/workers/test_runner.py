@@ -17,6 +17,10 @@ from tests.integration.workers.conftest import House, story
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 
+# Every service is tested on both engines; here processes are, which are slow: one engine each.
+on_sqlite = pytest.mark.parametrize("engine_name", ["sqlite"])
+on_postgresql = pytest.mark.parametrize("engine_name", ["postgresql"])
+
 LONG = {
     "budget": {"steps": 20_000},
     "evaluation": {"every_steps": 20_000},
@@ -40,6 +44,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
+@on_postgresql
 def test_files_become_a_trained_model(house: House) -> None:
     corpus = house.new_corpus()
     job_id = house.new_job(corpus.id).id
@@ -70,6 +75,7 @@ def test_files_become_a_trained_model(house: House) -> None:
     assert not list((house.directory / "scratch").iterdir())
 
 
+@on_sqlite
 def test_killed_trainer_and_killed_runner_change_no_bit_of_the_result(ready: House) -> None:
     undisturbed = ready.new_job(ready.corpus_id, **MEDIUM).id
     assert ready.run("train.1") == 0
@@ -106,6 +112,7 @@ def test_killed_trainer_and_killed_runner_change_no_bit_of_the_result(ready: Hou
     assert steps == list(range(1, 201))
 
 
+@on_postgresql
 def test_cancelled_job_leaves_its_device_and_keeps_its_checkpoints(ready: House) -> None:
     job_id = ready.new_job(ready.corpus_id, **LONG).id
     runner = ready.start("train.1")
@@ -122,6 +129,7 @@ def test_cancelled_job_leaves_its_device_and_keeps_its_checkpoints(ready: House)
     assert ready.checkpoints(job_id)
 
 
+@on_sqlite
 def test_paused_job_is_saved_and_goes_on_where_it_was(ready: House) -> None:
     job_id = ready.new_job(ready.corpus_id, **MEDIUM).id
     runner = ready.start("train.1")
@@ -140,6 +148,7 @@ def test_paused_job_is_saved_and_goes_on_where_it_was(ready: House) -> None:
     assert ready.job(job_id).status is JobStatus.SUCCEEDED
 
 
+@on_postgresql
 def test_worker_that_is_asked_to_leave_saves_and_gives_the_job_back(ready: House) -> None:
     job_id = ready.new_job(ready.corpus_id, **LONG).id
     runner = ready.start("train.1")
@@ -156,6 +165,7 @@ def test_worker_that_is_asked_to_leave_saves_and_gives_the_job_back(ready: House
     assert attempt.exit_code == 75
 
 
+@on_postgresql
 def test_runner_that_was_stopped_beyond_its_lease_writes_nothing_more(ready: House) -> None:
     job_id = ready.new_job(ready.corpus_id, **LONG).id
     zombie = ready.start("train.1")
@@ -177,6 +187,7 @@ def test_runner_that_was_stopped_beyond_its_lease_writes_nothing_more(ready: Hou
     assert attempt.outcome == "abandoned"
 
 
+@on_sqlite
 def test_damaged_newest_checkpoint_is_marked_and_the_one_before_is_used(ready: House) -> None:
     job_id = ready.new_job(ready.corpus_id, **MEDIUM).id
     runner = ready.start("train.1")
@@ -202,6 +213,7 @@ def test_damaged_newest_checkpoint_is_marked_and_the_one_before_is_used(ready: H
     assert recovered[1].data["step"] == older.step
 
 
+@on_sqlite
 def test_files_that_hold_no_text_fail_the_corpus_and_the_job_that_waits(house: House) -> None:
     corpus = house.new_corpus(text=" \n \n")
     job_id = house.new_job(corpus.id).id
@@ -216,6 +228,7 @@ def test_files_that_hold_no_text_fail_the_corpus_and_the_job_that_waits(house: H
     assert job.error["code"] == "corpus_failed"
 
 
+@on_postgresql
 def test_vocabulary_larger_than_the_text_gives_fails_the_job_with_the_largest(
     ready: House,
 ) -> None:
@@ -228,6 +241,7 @@ def test_vocabulary_larger_than_the_text_gives_fails_the_job_with_the_largest(
     assert "largest possible" in job.error["message"]
 
 
+@on_postgresql
 def test_corpus_whose_worker_was_killed_is_made_by_a_second_attempt(house: House) -> None:
     corpus = house.new_corpus(text=story(2, 30_000))
     runner = house.start("corpus")
