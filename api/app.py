@@ -18,6 +18,7 @@ from api.deps import Service
 from api.documentation import DESCRIPTION, TAGS
 from api.live import EventWatch, event_counters
 from api.routes import checkpoints, corpora, events, files, jobs, models, service, tokenizers
+from api.shutdown import calling_on_stop
 from core.settings import Settings
 from db.engine import Database
 from services.doorbell import CeleryDoorbell, Doorbell, SilentDoorbell
@@ -66,7 +67,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     )
     async with _reconciling(Reconciler(database, doorbell, store, settings)):
         try:
-            yield
+            with calling_on_stop(watch.stop):
+                yield
         finally:
             await watch.close()
     await run_in_threadpool(_close, database, doorbell)

@@ -48,7 +48,9 @@ class EventWatch:
         self._seen: dict[str, int] = {}
         self._news = asyncio.Condition()
         self._poller: asyncio.Task[None] | None = None
+        self._wakers: set[asyncio.Task[None]] = set()
         self.num_listeners = 0
+        self.is_closing = False
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
@@ -63,20 +65,31 @@ class EventWatch:
         """Wait until the project has more than ``after`` events.
 
         Returns:
-            Whether it has; False when the time is over.
+            Whether it has; False when the time is over, and at once when the process is to stop.
         """
+        if self.is_closing:
+            return False
         self._waiting[project_id] += 1
         self._start()
         try:
             async with asyncio.timeout(timeout_seconds), self._news:
-                await self._news.wait_for(lambda: self._seen.get(project_id, 0) > after)
+                await self._news.wait_for(
+                    lambda: self.is_closing or self._seen.get(project_id, 0) > after
+                )
         except TimeoutError:
             return False
         finally:
             self._waiting[project_id] -= 1
             if not self._waiting[project_id]:
                 del self._waiting[project_id]
-        return True
+        return not self.is_closing
+
+    def stop(self) -> None:
+        """Send everybody home who waits, now and from now on; call it in the event loop."""
+        self.is_closing = True
+        waker = asyncio.get_running_loop().create_task(self._wake())
+        self._wakers.add(waker)
+        waker.add_done_callback(self._wakers.discard)
 
     async def close(self) -> None:
         """Stop polling."""
@@ -84,6 +97,10 @@ class EventWatch:
             self._poller.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._poller
+
+    async def _wake(self) -> None:
+        async with self._news:
+            self._news.notify_all()
 
     def _start(self) -> None:
         if self._poller is None or self._poller.done():

@@ -40,6 +40,7 @@ class EventStream:
     service: Service
     project_id: str
     job_id: str | None = None
+    keep_alive_seconds: float = KEEP_ALIVE_SECONDS
 
     async def respond(self, last_event_id: str | None) -> Response:
         """The stream after ``last_event_id``, or 204 where nothing can follow.
@@ -70,8 +71,10 @@ class EventStream:
                 if len(news.events) == _BATCH:
                     continue
                 has_news = await self.service.watch.wait(
-                    self.project_id, after=news.counter, timeout_seconds=KEEP_ALIVE_SECONDS
+                    self.project_id, after=news.counter, timeout_seconds=self.keep_alive_seconds
                 )
+                if self.service.watch.is_closing:
+                    return
                 if not has_news:
                     yield ": still here\n\n"
 

@@ -56,7 +56,7 @@ async def job_after(
     known = after_status or reading.job.status
     while reading.job.status == known and not JobStatus(reading.job.status).is_final:
         left = deadline - clock()
-        if left <= 0:
+        if left <= 0 or service.watch.is_closing:
             break
         await service.watch.wait(
             project_id, after=reading.counter, timeout_seconds=min(left, _LONGEST_GAP)

@@ -5,8 +5,12 @@ import threading
 from typing import Any
 
 import pytest
+from fastapi.responses import StreamingResponse
 from starlette.testclient import TestClient
 
+from api.deps import Service
+from api.streams import EventStream
+from db.tables import DEFAULT_PROJECT_ID
 from tests.integration.api.conftest import Worker
 
 STREAM = {"accept": "text/event-stream"}
@@ -86,3 +90,24 @@ def test_the_events_of_the_project_are_listed_by_type(client: TestClient, job_id
     assert queued["job"] == job_id
     after = client.get(f"/v1/events?order=asc&after={everything[0]['id']}").json()["data"]
     assert after == everything[1:]
+
+
+def test_a_comment_keeps_a_quiet_stream_open(
+    client: TestClient, service: Service, job_id: str
+) -> None:
+    async def first_parts() -> list[str]:
+        stream = EventStream(service, DEFAULT_PROJECT_ID, job_id, keep_alive_seconds=0.01)
+        answer = await stream.respond(None)
+        assert isinstance(answer, StreamingResponse)
+        parts: list[str] = []
+        async for part in answer.body_iterator:
+            parts.append(str(part))
+            if len(parts) == 4:
+                return parts
+        return parts
+
+    assert client.portal is not None
+    opening, queued, *quiet = client.portal.call(first_parts)
+    assert opening.startswith(":")
+    assert "event: job.queued" in queued
+    assert all(part.startswith(":") and part.endswith("\n\n") for part in quiet)

@@ -150,3 +150,16 @@ def test_the_process_is_small_and_free_of_torch(live: tuple[str, int]) -> None:
     httpx.get(f"{live[0]}/openapi.json").raise_for_status()
     assert process.memory_info().rss < 150e6
     assert not [entry for entry in process.memory_maps() if "libtorch" in entry.path]
+
+
+@pytest.mark.slow
+def test_a_stopping_process_ends_its_streams_and_answers_who_waits(live: tuple[str, int]) -> None:
+    url, pid = live
+    with httpx.stream(
+        "GET", f"{url}/v1/events", headers={"accept": "text/event-stream"}, timeout=30
+    ) as stream:
+        parts = stream.iter_text()
+        assert next(parts).startswith(":")
+        psutil.Process(pid).terminate()
+        assert list(parts) == []
+    psutil.Process(pid).wait(timeout=30)
