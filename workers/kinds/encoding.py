@@ -9,7 +9,7 @@ from typing import Any
 from services.attempts import Claim
 from storage import keys
 from workers import corpus_process
-from workers.children import Child, allocator_environment
+from workers.children import Child, engine_environment
 from workers.heartbeat import Heartbeat
 from workers.messages import FromChild
 from workers.supervision import Ending, supervise
@@ -35,7 +35,7 @@ def run_corpus_process(
         task=task,
         log=place.log_of(claim),
         nice=place.settings.trainer_nice,
-        environment=allocator_environment(),
+        environment=engine_environment(),
     )
     return supervise(
         child,

@@ -18,7 +18,7 @@ from services import checkpoints, datasets, job_runs, recovery
 from services.attempts import Claim
 from storage import keys
 from workers import corpus_process
-from workers.children import Child, allocator_environment
+from workers.children import Child, engine_environment
 from workers.heartbeat import Heartbeat
 from workers.kinds.encoding import corpus_directory, run_corpus_process, store_dataset
 from workers.kinds.progress import ProgressBook
@@ -73,7 +73,7 @@ def train(place: Workplace, claim: Claim, *, heartbeat: Heartbeat) -> None:
             },
             log=place.log_of(claim),
             nice=place.settings.trainer_nice,
-            environment=allocator_environment(),
+            environment=engine_environment(),
         )
         try:
             ending = supervise(

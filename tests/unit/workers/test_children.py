@@ -14,7 +14,7 @@ import pytest
 
 from core.lifecycle import StopReason
 from core.processes import ProcessIdentity
-from workers.children import Child, allocator_environment, kill_leftovers
+from workers.children import Child, allocator_environment, engine_environment, kill_leftovers
 from workers.messages import Done, Failed, FromChild, Progressed
 
 FRAME = """
@@ -179,3 +179,12 @@ def test_allocator_is_preloaded_only_where_it_is_installed(
     assert allocator_environment([str(tmp_path)]) == {"LD_PRELOAD": str(library)}
     monkeypatch.setenv("LD_PRELOAD", "/some/other.so")
     assert allocator_environment([str(tmp_path)]) == {}
+
+
+def test_threads_of_a_child_sleep_while_they_wait_unless_the_operator_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert engine_environment()["OMP_WAIT_POLICY"] == "passive"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    assert "OMP_WAIT_POLICY" not in engine_environment()
