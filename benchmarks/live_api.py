@@ -59,6 +59,12 @@ class LiveApi:
         """The memory it holds now."""
         return int(psutil.Process(self._process.pid).memory_info().rss)
 
+    @property
+    def cpu_seconds(self) -> float:
+        """What it has computed so far, whatever else the machine does."""
+        times = psutil.Process(self._process.pid).cpu_times()
+        return float(times.user + times.system)
+
     def _wait_until_ready(self) -> None:
         while self._process.poll() is None:
             try:
