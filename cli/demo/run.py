@@ -18,8 +18,8 @@ from cli.demo.failure import DemoFailed, require
 from cli.demo.screen import Screen
 from cli.demo.service import running_service
 
-ENCODER_BUDGET: Final = {"tokens": "2M", "seconds": 150}
-DECODER_BUDGET: Final = {"tokens": "2M", "seconds": 150}
+ENCODER_BUDGET: Final = {"tokens": "1M", "seconds": 150}
+DECODER_BUDGET: Final = {"tokens": "1M", "seconds": 150}
 """Whichever is first: the tokens take about a minute on two cores that have nothing else to do."""
 BLANKS: Final = [
     "Return the ____ of the list.",
@@ -56,6 +56,9 @@ def demo(*, directory: Path | None) -> int:
     chosen = chosen.expanduser().absolute()
     try:
         _perform(chosen, screen)
+    except KeyboardInterrupt:
+        screen.say(f"Interrupted; everything is kept in {chosen}")
+        raise
     except DemoFailed as failure:
         screen.title("The demonstration failed")
         screen.bad(str(failure))
