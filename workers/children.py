@@ -28,7 +28,6 @@ TASK_FILE: Final = "task.json"
 _IDENTITY_FILE: Final = "child.json"
 _PRELOAD_VARIABLE: Final = "LD_PRELOAD"
 _WAIT_VARIABLE: Final = "OMP_WAIT_POLICY"
-_WAIT_VARIABLE: Final = "OMP_WAIT_POLICY"
 _ALLOCATOR: Final = "cmeel.prefix/lib/libmimalloc.so"
 _DUMP_SECONDS: Final = 2.0
 _log = logging.getLogger(__name__)
