@@ -168,13 +168,3 @@ def allocator_environment(search: Sequence[str] = tuple(sys.path)) -> dict[str, 
         if library.is_file():
             return {_PRELOAD_VARIABLE: str(library)}
     return {}
-
-
-def thread_environment() -> dict[str, str]:
-    """What lets the trainer's threads sleep while they wait for each other.
-
-    By default they spin, and where another process wants the core that one of them lost, the
-    others burn theirs until it comes back: beside four busy processes on two cores a step took
-    six times as long. An operator's own choice stands.
-    """
-    return {} if _WAIT_VARIABLE in os.environ else {_WAIT_VARIABLE: "PASSIVE"}
