@@ -10,10 +10,13 @@ _SHOWN_WORDS = 5
 _CONTINUATION_TOKENS = 40
 
 
-def stay_offline() -> None:
-    """Make sure that nothing but the folder is used; to be called before the first load."""
+def prepare() -> None:
+    """Make sure that nothing but the folder is used, and silently; once, before the first load."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
 
 def fill(folder: Path, blanks: list[str]) -> list[tuple[str, list[str]]]:

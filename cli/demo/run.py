@@ -167,7 +167,7 @@ def _train_encoder(stage: _Stage, corpus: dict[str, Any]) -> None:
     screen.good(f"downloaded as an archive; the sha256 of all {num_files} files is right")
     client.download(f"/v1/jobs/{job['id']}/loss.svg", stage.directory / "encoder-loss.svg")
 
-    models.stay_offline()
+    models.prepare()
     for sentence, guesses in models.fill(folder, BLANKS):
         screen.good(f"transformers fills: {sentence}   ({', '.join(guesses)})")
     top_5 = training.improvement(client, job["id"], _TOP_5)
