@@ -16,7 +16,7 @@ def prepare() -> None:
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call] # they leave it without types
 
 
 def fill(folder: Path, blanks: list[str]) -> list[tuple[str, list[str]]]:
