@@ -14,9 +14,7 @@ def prepare() -> None:
     """Make sure that nothing but the folder is used, and silently; once, before the first load."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call] # they leave it without types
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 
 
 def fill(folder: Path, blanks: list[str]) -> list[tuple[str, list[str]]]:
