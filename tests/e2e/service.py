@@ -34,7 +34,7 @@ class Deadline(AssertionError):
     """What a test waited for did not come in time."""
 
 
-def wait_until(condition: Callable[[], T], *, seconds: float, what: str) -> T:
+def wait_until(condition: Callable[[], T | None], *, seconds: float, what: str) -> T:
     """The first true value of ``condition``; fails loudly when the time is over."""
     end = time.monotonic() + seconds
     while True:
@@ -94,6 +94,7 @@ class Service:
 
     def stop(self) -> None:
         """Drain and end it, as Ctrl-C does."""
+        self.client.close()
         processes = self.processes()
         if self.parent.poll() is None:
             self.parent.send_signal(signal.SIGTERM)
