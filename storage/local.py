@@ -19,7 +19,6 @@ from storage.base import (
     CHUNK_BYTES,
     StoredKey,
     StoredObject,
-    Writer,
     files_of,
     valid_key,
     valid_prefix,
@@ -37,9 +36,9 @@ class LocalStore:
         self._root = root
         self._staging = root / _STAGING
 
-    def writer(self, key: str) -> Writer:
+    def writer(self, key: str) -> LocalWriter:
         """See `Store.writer`."""
-        return _LocalWriter(key, staged=self._stage(), target=self._path(key))
+        return LocalWriter(key, staged=self._stage(), target=self._path(key))
 
     def put_file(self, key: str, path: Path) -> StoredObject:
         """See `Store.put_file`: a second link to the same bytes where the file system allows."""
@@ -160,7 +159,7 @@ class LocalStore:
         return StoredObject(key=key, num_bytes=num_bytes, sha256=digest)
 
 
-class _LocalWriter:
+class LocalWriter:
     """See `Writer`."""
 
     def __init__(self, key: str, *, staged: Path, target: Path) -> None:
@@ -172,12 +171,14 @@ class _LocalWriter:
         self._file: BinaryIO = staged.open("xb")
 
     def write(self, data: bytes) -> None:
+        """Add bytes; see `Writer.write`."""
         with _told_as_unavailable():
             self._file.write(data)
         self._digest.update(data)
         self.num_bytes += len(data)
 
     def commit(self) -> StoredObject:
+        """Publish the bytes; see `Writer.commit`."""
         with _told_as_unavailable():
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -186,6 +187,7 @@ class _LocalWriter:
         return StoredObject(self._key, self.num_bytes, self._digest.hexdigest())
 
     def abort(self) -> None:
+        """Leave nothing; see `Writer.abort`."""
         # After a full disk, closing fails again while it flushes; the file is closed all the same.
         with suppress(OSError):
             self._file.close()

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from service import Service
+
+from tests.e2e.service import Service
 
 
 @pytest.fixture

@@ -156,3 +156,11 @@ class Service:
             return job if job["status"] in {"succeeded", "failed", "cancelled"} else None
 
         return wait_until(ended, seconds=seconds, what=f"the end of {job_id}")
+
+    def wait_for_step(self, job_id: str, step: int, *, seconds: float) -> None:
+        """Return once the job has come so far."""
+
+        def is_there() -> bool:
+            return bool(self.get(f"/v1/jobs/{job_id}")["progress"]["step"] >= step)
+
+        wait_until(is_there, seconds=seconds, what=f"step {step} of {job_id}")

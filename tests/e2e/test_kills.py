@@ -6,7 +6,8 @@ import pydoc_data.topics
 from typing import Any
 
 import pytest
-from service import Service, wait_until
+
+from tests.e2e.service import Service
 
 KILLED_IN_TURN = ("trainer", "runner", "celery", "api")
 JOB = {
@@ -44,11 +45,7 @@ def test_a_job_whose_every_process_is_killed_ends_with_the_weights_of_an_undistu
 
     hunted = service.post("/v1/jobs", json={"corpus": corpus["id"], **JOB})["id"]
     for number, kind in enumerate(KILLED_IN_TURN, start=1):
-        wait_until(
-            lambda goal=number * 40: service.get(f"/v1/jobs/{hunted}")["progress"]["step"] >= goal,
-            seconds=120,
-            what=f"step {number * 40}",
-        )
+        service.wait_for_step(hunted, number * 40, seconds=120)
         service.kill(kind)
     job = service.wait_for_job(hunted, seconds=180)
 

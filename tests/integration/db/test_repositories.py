@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -35,9 +35,8 @@ def new_blob(key: str, sha256: str = "aa") -> Blob:
 
 
 def new_file(name: str = "a.txt", **columns: Any) -> File:
-    return File(
-        filename=name, **({"purpose": "pretrain", "num_bytes": 3, "sha256": "aa"} | columns)
-    )
+    defaults: dict[str, Any] = {"purpose": "pretrain", "num_bytes": 3, "sha256": "aa"}
+    return File(filename=name, **(defaults | columns))
 
 
 def new_checkpoint(job_id: str, step: int, *, fence: int = 1, **columns: Any) -> Checkpoint:
@@ -61,7 +60,8 @@ def uow(database: Database) -> Any:
 
 def test_pages_cover_the_list_once_in_either_order(uow: UnitOfWork) -> None:
     ids = [uow.jobs.add(new_job()).id for _ in range(5)]
-    for order, expected in (("asc", ids), ("desc", ids[::-1])):
+    orders: dict[Literal["asc", "desc"], list[str]] = {"asc": ids, "desc": ids[::-1]}
+    for order, expected in orders.items():
         seen: list[str] = []
         more = True
         while more:

@@ -25,7 +25,7 @@ SHAPES = {
 }  # fmt: skip
 
 
-@pytest.fixture(params=SHAPES.values(), ids=SHAPES.keys())
+@pytest.fixture(params=list(SHAPES.values()), ids=list(SHAPES))
 def shape(request: pytest.FixtureRequest) -> ModelShape:
     return request.param  # type: ignore[no-any-return]
 
