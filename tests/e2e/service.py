@@ -46,43 +46,14 @@ def wait_until(condition: Callable[[], T | None], *, seconds: float, what: str) 
         time.sleep(0.05)
 
 
-class Service:
-    """Starts, watches, kills and stops one installation through its command and its API alone."""
+class Api:
+    """The API of a running service, as a client sees it."""
 
-    def __init__(self, data_dir: Path, **settings: str) -> None:
-        self.data_dir = data_dir
-        self.settings = settings
-        self.log = data_dir.parent / f"{data_dir.name}-up.log"
+    client: httpx.Client
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        """Start it on a free port and wait until it is ready."""
-        environment = os.environ | {f"PRETRAINER_{k.upper()}": v for k, v in self.settings.items()}
-        command = [sys.executable, "-m", "cli.main", "up", "--port", "0"]
-        with self.log.open("ab") as log:
-            start = log.tell()
-            self.parent = subprocess.Popen(
-                [*command, "--data-dir", str(self.data_dir)],
-                stdout=log,
-                stderr=log,
-                env=environment,
-                start_new_session=True,
-            )
-
-        def url() -> str | None:
-            if self.parent.poll() is not None:
-                raise Deadline(f"pretrainer up ended:\n{self.log.read_text()}")
-            found = re.search(r"http://[\d.]+:\d+", self.log.read_bytes()[start:].decode())
-            return found[0] if found else None
-
-        base = wait_until(url, seconds=START_SECONDS, what="the address in the output of `up`")
-        self.client = httpx.Client(base_url=base, timeout=30.0)
+    def connect(self, base_url: str) -> None:
+        """Talk to the API at an address from now on, as soon as it is ready."""
+        self.client = httpx.Client(base_url=base_url, timeout=30.0)
         wait_until(self.is_ready, seconds=START_SECONDS, what="/readyz")
 
     def is_ready(self) -> bool:
@@ -91,42 +62,6 @@ class Service:
             return self.client.get("/readyz").status_code == httpx.codes.OK
         except httpx.TransportError:
             return False
-
-    def stop(self) -> None:
-        """Drain and end it, as Ctrl-C does."""
-        self.client.close()
-        processes = self.processes()
-        if self.parent.poll() is None:
-            self.parent.send_signal(signal.SIGTERM)
-            self.parent.wait(STOP_SECONDS)
-        _, alive = psutil.wait_procs(processes, timeout=5)
-        for process in alive:
-            process.kill()
-        assert not alive, f"left running: {[p.pid for p in alive]}"
-
-    def processes(self, kind: str | None = None) -> list[psutil.Process]:
-        """The living descendants of the parent, all or of one kind."""
-        found = []
-        try:
-            descendants = psutil.Process(self.parent.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            return []
-        for process in descendants:
-            try:
-                line = " ".join(process.cmdline())
-            except psutil.Error:
-                continue
-            if kind is None or PROCESS_KINDS[kind].search(line):
-                found.append(process)
-        return found
-
-    def kill(self, kind: str) -> None:
-        """Kill -9 every process of a kind; there must be one."""
-        victims = wait_until(
-            lambda: self.processes(kind), seconds=START_SECONDS, what=f"a process of kind {kind}"
-        )
-        for victim in victims:
-            victim.kill()
 
     def get(self, path: str, **query: Any) -> Any:
         """GET, patient while the API is being restarted."""
@@ -164,3 +99,79 @@ class Service:
             return bool(self.get(f"/v1/jobs/{job_id}")["progress"]["step"] >= step)
 
         wait_until(is_there, seconds=seconds, what=f"step {step} of {job_id}")
+
+
+class Service(Api):
+    """Starts, watches, kills and stops one installation through its command and its API alone."""
+
+    def __init__(self, data_dir: Path, **settings: str) -> None:
+        self.data_dir = data_dir
+        self.settings = settings
+        self.log = data_dir.parent / f"{data_dir.name}-up.log"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start it on a free port and wait until it is ready."""
+        environment = os.environ | {f"PRETRAINER_{k.upper()}": v for k, v in self.settings.items()}
+        command = [sys.executable, "-m", "cli.main", "up", "--port", "0"]
+        with self.log.open("ab") as log:
+            start = log.tell()
+            self.parent = subprocess.Popen(
+                [*command, "--data-dir", str(self.data_dir)],
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+            )
+
+        def url() -> str | None:
+            if self.parent.poll() is not None:
+                raise Deadline(f"pretrainer up ended:\n{self.log.read_text()}")
+            found = re.search(r"http://[\d.]+:\d+", self.log.read_bytes()[start:].decode())
+            return found[0] if found else None
+
+        self.connect(
+            wait_until(url, seconds=START_SECONDS, what="the address in the output of `up`")
+        )
+
+    def stop(self) -> None:
+        """Drain and end it, as Ctrl-C does."""
+        self.client.close()
+        processes = self.processes()
+        if self.parent.poll() is None:
+            self.parent.send_signal(signal.SIGTERM)
+            self.parent.wait(STOP_SECONDS)
+        _, alive = psutil.wait_procs(processes, timeout=5)
+        for process in alive:
+            process.kill()
+        assert not alive, f"left running: {[p.pid for p in alive]}"
+
+    def processes(self, kind: str | None = None) -> list[psutil.Process]:
+        """The living descendants of the parent, all or of one kind."""
+        found = []
+        try:
+            descendants = psutil.Process(self.parent.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+        for process in descendants:
+            try:
+                line = " ".join(process.cmdline())
+            except psutil.Error:
+                continue
+            if kind is None or PROCESS_KINDS[kind].search(line):
+                found.append(process)
+        return found
+
+    def kill(self, kind: str) -> None:
+        """Kill -9 every process of a kind; there must be one."""
+        victims = wait_until(
+            lambda: self.processes(kind), seconds=START_SECONDS, what=f"a process of kind {kind}"
+        )
+        for victim in victims:
+            victim.kill()
