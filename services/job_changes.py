@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from core.errors import Conflict
 from db.tables import Job
 from db.unit_of_work import UnitOfWork
+from services import jobs
 
 
 def change(
@@ -26,12 +26,7 @@ def change(
     task = uow.work.find_for(job_id, lock=True)
     job = uow.jobs.get(job_id, lock=True)
     if priority is not None:
-        if job.status.is_final:
-            raise Conflict(
-                f"Job {job_id!r} has {job.status.value}.",
-                code="job_already_finished",
-                param="priority",
-            )
+        jobs.refuse_if_finished(job, param="priority")
         job.priority = priority
         if task is not None:
             task.priority = priority

@@ -23,6 +23,12 @@ from services import attempts, datasets, tokenizers, work
 from services.doorbell import Doorbell
 
 USAGE_OF_NOTHING: Final[Mapping[str, Any]] = {"device_seconds": 0.0, "tokens": 0, "flops": 0}
+_PARTICIPLES: Final[Mapping[JobStatus, str]] = {
+    JobStatus.SUCCEEDED: "succeeded",
+    JobStatus.FAILED: "failed",
+    JobStatus.CANCELLED: "been cancelled",
+}
+"""How a job that has ended is spoken of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,7 @@ def cancel(uow: UnitOfWork, job_id: str) -> Job:
     job, task = _lock(uow, job_id)
     if job.status is JobStatus.CANCELLED:
         return job
-    _refuse_if_finished(job)
+    refuse_if_finished(job)
     _wish(uow, job, task, DesiredStatus.CANCELLED)
     if uow.work.finish_unowned(task.id):
         attempts.close_abandoned(uow, job.id, cause="the job was cancelled")
@@ -113,7 +119,7 @@ def pause(uow: UnitOfWork, job_id: str) -> Job:
             (``job_is_cancelling``).
     """
     job, task = _lock(uow, job_id)
-    _refuse_if_finished(job)
+    refuse_if_finished(job)
     _refuse_if_cancelling(job)
     _wish(uow, job, task, DesiredStatus.PAUSED)
     if job.status is JobStatus.QUEUED:
@@ -130,7 +136,7 @@ def resume(uow: UnitOfWork, job_id: str, *, doorbell: Doorbell) -> Job:
             (``job_is_cancelling``) or is not paused (``job_not_paused``).
     """
     job, task = _lock(uow, job_id)
-    _refuse_if_finished(job)
+    refuse_if_finished(job)
     _refuse_if_cancelling(job)
     if job.desired_status is not DesiredStatus.PAUSED and job.status is not JobStatus.PAUSED:
         raise Conflict(f"Job {job_id!r} is {job.status}, not paused.", code="job_not_paused")
@@ -221,6 +227,20 @@ def end_paused(uow: UnitOfWork, job: Job, *, reason: str, code: str | None = Non
     )
 
 
+def refuse_if_finished(job: Job, *, param: str | None = None) -> None:
+    """A job that has ended never changes again.
+
+    Raises:
+        Conflict: it has ended (``job_already_finished``); ``param`` names the field that asked.
+    """
+    if job.status.is_final:
+        raise Conflict(
+            f"Job {job.id!r} has already {_PARTICIPLES[job.status]}.",
+            code="job_already_finished",
+            param=param,
+        )
+
+
 def _end(uow: UnitOfWork, job: Job, status: JobStatus) -> None:
     job.status = status
     job.phase = None
@@ -233,11 +253,6 @@ def _lock(uow: UnitOfWork, job_id: str) -> tuple[Job, Work]:
     job = uow.jobs.get(job_id, lock=True)
     assert task is not None  # made and deleted together with its job
     return job, task
-
-
-def _refuse_if_finished(job: Job) -> None:
-    if job.status.is_final:
-        raise Conflict(f"Job {job.id!r} has {job.status}.", code="job_already_finished")
 
 
 def _refuse_if_cancelling(job: Job) -> None:

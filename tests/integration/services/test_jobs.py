@@ -6,7 +6,7 @@ import pytest
 
 from core.errors import Conflict, InvalidRequest, NotFound
 from core.lifecycle import JobStatus, ResourceStatus
-from services import job_runs, jobs, making
+from services import job_changes, job_runs, jobs, making
 from tests.integration.services.conftest import DATASET_MANIFEST, Office
 
 
@@ -180,6 +180,32 @@ def test_ended_job_can_be_neither_paused_nor_resumed(
     with pytest.raises(Conflict) as refused:
         verb(office, job.id)
     assert refused.value.error_code == "job_already_finished"
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        (JobStatus.CANCELLED, "has already been cancelled."),
+        (JobStatus.FAILED, "has already failed."),
+        (JobStatus.SUCCEEDED, "has already succeeded."),
+    ],
+)
+def test_refusal_says_how_the_job_has_ended(
+    office: Office, status: JobStatus, sentence: str
+) -> None:
+    job_id = office.new_job(office.ready_corpus().id).id
+    with office.database.unit_of_work(write=True) as uow:
+        uow.jobs.get(job_id).status = status
+        uow.commit()
+    with pytest.raises(Conflict) as refused:
+        resume(office, job_id)
+    assert refused.value.message == f"Job {job_id!r} {sentence}"
+    with office.database.unit_of_work(write=True) as uow, pytest.raises(Conflict) as refused:
+        job_changes.change(uow, job_id, priority=1)
+    assert (refused.value.message, refused.value.param) == (
+        f"Job {job_id!r} {sentence}",
+        "priority",
+    )
 
 
 def test_queue_place_counts_the_jobs_ahead(office: Office) -> None:
