@@ -54,9 +54,9 @@ def hugging_face_files(shape: ModelShape, *, tokenizer_json: bytes) -> dict[str,
             "model_max_length": shape.context_length,
             "clean_up_tokenization_spaces": False,
             "model_input_names": ["input_ids", "attention_mask"],
-            **_with_mask_that_takes_its_space(roles),
+            **_special_tokens(roles, mark={"__type": "AddedToken"}),
         },
-        "special_tokens_map.json": _with_mask_that_takes_its_space(roles),
+        "special_tokens_map.json": _special_tokens(roles, mark={}),
     }
     if shape.architecture == "decoder":
         files["generation_config.json"] = {
@@ -188,13 +188,15 @@ def _for_architecture(tokenizer: Mapping[str, Any], architecture: Architecture) 
     return {**tokenizer, "added_tokens": added, "post_processor": template}
 
 
-def _with_mask_that_takes_its_space(roles: Mapping[str, str]) -> dict[str, Any]:
+def _special_tokens(roles: Mapping[str, str], *, mark: Mapping[str, str]) -> dict[str, Any]:
     """The roles of special tokens, with a mask that swallows the space before it.
 
     A byte-level vocabulary keeps a word's space with the word, so the space was removed with it.
+    ``mark`` tells readers of ``tokenizer_config.json`` what the mask's entry is; readers of
+    ``special_tokens_map.json`` know, and complain about it.
     """
     mask = {
-        "__type": "AddedToken",
+        **mark,
         "content": _MASK,
         "lstrip": True,
         "rstrip": False,
