@@ -80,3 +80,8 @@ def default_vocab_size(num_bytes: int) -> int:
         if num_bytes <= limit:
             return vocab_size
     return _LARGEST_VOCABULARY
+
+
+def largest_divisor(number: int, *, limit: int) -> int:
+    """The largest divisor of ``number`` that is at most ``limit``, and at least 1."""
+    return next(size for size in range(min(number, max(1, limit)), 0, -1) if number % size == 0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from core.lifecycle import AttemptOutcome, DesiredStatus, JobStatus
+from core.sizing import largest_divisor
 from core.spec import JobSpec
 from db.repositories.metrics import MetricPoint
 from db.tables import Job, Work
@@ -177,12 +178,54 @@ def fail(
     jobs.end_failed(uow, job, code=code, message=message, param=param)
 
 
-def stop_full(uow: UnitOfWork, claim: Claim, *, exit_code: int | None) -> None:
+def halve_micro_batch(
+    uow: UnitOfWork, claim: Claim, *, doorbell: Doorbell, exit_code: int | None
+) -> None:
+    """Out of device memory: from now on half as many sequences at a time, as many a step.
+
+    With one sequence at a time there is nothing left to halve, and the job fails.
+    """
+    task = uow.work.require(claim.work_id, fence=claim.fence)
+    job = uow.jobs.get(claim.subject_id, lock=True)
+    if task.desired_status is DesiredStatus.CANCELLED:
+        leave(uow, claim, doorbell=doorbell, exit_code=exit_code)
+        return
+    spec = spec_of(job)
+    execution = job.execution or {}
+    before = int(execution.get("micro_batch", 1))
+    if before == 1:
+        message = (
+            f"The device does not have enough memory for a single sequence of "
+            f"{spec.model.context_length} tokens at a time; a smaller model or a shorter "
+            "model.context_length needs less."
+        )
+        fail(uow, claim, code="out_of_memory", message=message, param="model", exit_code=exit_code)
+        return
+    half = largest_divisor(spec.sequences_per_step, limit=before // 2)
+    job.execution = {**execution, "micro_batch": half}
+    reason = f"the device ran out of memory with {before} sequences at a time; from now on {half}"
+    warn(
+        uow,
+        job,
+        code="micro_batch_halved",
+        message=f"{reason[0].upper()}{reason[1:]}, and still {spec.batch_tokens} tokens a step.",
+        data={"micro_batch_before": before, "micro_batch": half},
+    )
+    if task.desired_status is DesiredStatus.PAUSED:
+        leave(uow, claim, doorbell=doorbell, exit_code=exit_code)
+        return
+    attempts.end(
+        uow, claim, outcome=AttemptOutcome.FAILED, exit_code=exit_code, cause="out of device memory"
+    )
+    _queue_again(uow, job, task, reason=reason, doorbell=doorbell)
+
+
+def stop_full(uow: UnitOfWork, claim: Claim, *, doorbell: Doorbell, exit_code: int | None) -> None:
     """The disk is full: paused, until somebody makes room and resumes the job."""
     task = uow.work.require(claim.work_id, fence=claim.fence)
     job = uow.jobs.get(claim.subject_id, lock=True)
     if task.desired_status is DesiredStatus.CANCELLED:
-        leave(uow, claim, doorbell=None)
+        leave(uow, claim, doorbell=doorbell)
         return
     job.desired_status = task.desired_status = DesiredStatus.PAUSED
     uow.work.release(claim.work_id, fence=claim.fence, num_fruitless=0)
@@ -193,7 +236,7 @@ def stop_full(uow: UnitOfWork, claim: Claim, *, exit_code: int | None) -> None:
 
 
 def leave(
-    uow: UnitOfWork, claim: Claim, *, doorbell: Doorbell | None, exit_code: int | None = None
+    uow: UnitOfWork, claim: Claim, *, doorbell: Doorbell, exit_code: int | None = None
 ) -> None:
     """The child stopped because it was asked to: cancelled, paused, or only this worker leaves."""
     task = uow.work.require(claim.work_id, fence=claim.fence)
@@ -208,14 +251,8 @@ def leave(
         attempts.end(uow, claim, outcome=AttemptOutcome.PAUSED, exit_code=exit_code)
         jobs.end_paused(uow, job, reason="paused by the user")
     else:
-        _forgive(task)
-        uow.work.release(claim.work_id, fence=claim.fence)
         attempts.end(uow, claim, outcome=AttemptOutcome.PREEMPTED, exit_code=exit_code)
-        job.status = JobStatus.QUEUED
-        job.phase = None
-        job.status_reason = "its worker was asked to leave"
-        if doorbell is not None:
-            work.announce(uow, [task], doorbell=doorbell)
+        _queue_again(uow, job, task, reason="its worker was asked to leave", doorbell=doorbell)
 
 
 def settle_lost(uow: UnitOfWork, task: Work, *, cause: str, delay_after: int) -> None:
@@ -256,6 +293,16 @@ def spec_of(job: Job) -> JobSpec:
     """The job's settled spec."""
     assert job.spec is not None  # its work cannot be claimed before
     return JobSpec.model_validate(job.spec, strict=False)
+
+
+def _queue_again(uow: UnitOfWork, job: Job, task: Work, *, reason: str, doorbell: Doorbell) -> None:
+    """Anybody may go on with it at once, and the attempt that ends here does not count."""
+    _forgive(task)
+    uow.work.release(task.id, fence=task.fence)
+    job.status = JobStatus.QUEUED
+    job.phase = None
+    job.status_reason = reason
+    work.announce(uow, [task], doorbell=doorbell)
 
 
 def _forgive(task: Work) -> None:

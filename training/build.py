@@ -31,7 +31,7 @@ from training.checkpoint import (
     verify_checkpoint,
 )
 from training.evaluation import evaluate
-from training.execution import decide_execution, keep_execution
+from training.execution import Execution, keep_execution
 from training.loader import Loader
 from training.loop import TrainingLoop
 from training.optimizers import Optimizer, build_optimizer
@@ -52,6 +52,7 @@ def train(
     dataset: Path,
     out: Path,
     resume: Path | None,
+    execution: Execution | None = None,
     fence: int,
     reporter: Reporter,
     stop: StopSignal,
@@ -64,6 +65,8 @@ def train(
         dataset: The directory of the encoded corpus.
         out: Where checkpoints go; none is ever deleted.
         resume: The checkpoint to go on from, of the same spec; None: start with fresh weights.
+        execution: How the job is to run, as its earlier attempts have settled it; comes before
+            what ``resume`` says. A machine of another kind decides anew.
         fence: The number of the attempt, part of the checkpoints' names.
         reporter: Hears what happens.
         stop: Asks to stop; looked at once a step.
@@ -90,7 +93,7 @@ def train(
             f"{spec.model.vocab_size} rows.",
             param="model.vocab_size",
         )
-    state = _starting_state(spec, resume=resume, reporter=reporter)
+    state = _starting_state(spec, resume=resume, settled=execution, reporter=reporter)
     execution = state.execution
     execution.prepare()
     loader = Loader(
@@ -149,10 +152,13 @@ def train(
     return loop.run()
 
 
-def _starting_state(spec: JobSpec, *, resume: Path | None, reporter: Reporter) -> TrainingState:
+def _starting_state(
+    spec: JobSpec, *, resume: Path | None, settled: Execution | None, reporter: Reporter
+) -> TrainingState:
     """Step 0, or where a whole checkpoint of this very spec stands."""
+    earlier = [] if settled is None else [settled]
     if resume is None:
-        return TrainingState(execution=decide_execution(spec))
+        return TrainingState(execution=keep_execution(earlier, spec=spec))
     manifest = verify_checkpoint(resume)
     if manifest.spec_sha256 != spec_digest(spec.model_dump(mode="json")):
         raise Conflict(f"{resume.name} was trained from another spec and cannot be resumed.")
@@ -161,8 +167,9 @@ def _starting_state(spec: JobSpec, *, resume: Path | None, reporter: Reporter) -
         state = TrainingState.from_json(recorded["training"])
     except (KeyError, TypeError) as error:
         raise CheckpointDamaged(f"{resume.name}/{_STATE_NAME}: {error!r}") from None
-    kept = keep_execution(state.execution, spec=spec)
-    if kept != state.execution:
+    earlier.append(state.execution)
+    kept = keep_execution(earlier, spec=spec)
+    if kept not in earlier:
         reporter.notice(
             code="execution_changed",
             message="This machine differs from the one that began the job; the result will not "

@@ -6,7 +6,7 @@ Never by a stopwatch: the same job on the same kind of machine must give the sam
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 import torch
 
 from core.errors import InvalidRequest
+from core.sizing import largest_divisor
 from core.spec import JobSpec, ModelShape
 
 DeviceKind = Literal["cpu", "cuda"]
@@ -82,11 +83,15 @@ def decide_execution(spec: JobSpec) -> Execution:
     )
 
 
-def keep_execution(recorded: Execution, *, spec: JobSpec) -> Execution:
-    """What an earlier attempt decided, if this machine can do the same; else decided anew."""
+def keep_execution(recorded: Sequence[Execution], *, spec: JobSpec) -> Execution:
+    """The first of what earlier attempts decided that this machine can do; else decided anew."""
     here = decide_execution(spec)
-    same_kind = (recorded.device, recorded.precision) == (here.device, here.precision)
-    return recorded if same_kind else here
+    of_this_kind = (
+        earlier
+        for earlier in recorded
+        if (earlier.device, earlier.precision) == (here.device, here.precision)
+    )
+    return next(of_this_kind, here)
 
 
 def cpu_has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
@@ -97,11 +102,6 @@ def cpu_has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
         return False
     flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
     return not _CPU_BF16_FLAGS.isdisjoint(flags.split())
-
-
-def largest_divisor(number: int, *, limit: int) -> int:
-    """The largest divisor of ``number`` that is at most ``limit``, and at least 1."""
-    return next(size for size in range(min(number, max(1, limit)), 0, -1) if number % size == 0)
 
 
 def _micro_batch(spec: JobSpec, device: DeviceKind) -> int:

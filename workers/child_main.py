@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import faulthandler
 import json
 import logging
@@ -11,22 +10,20 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from core.errors import BadData, InvalidRequest, NotFound, PretrainerError
 from core.lifecycle import ExitCode
 from training.ports import StopSignal
 from workers.adapters import Output, PipeStopSignal, take_standard_output
 from workers.children import TASK_FILE
+from workers.failures import explain
 from workers.lifeline import die_with_parent
-from workers.messages import Done, Failed
+from workers.messages import Done
 
 Task = Mapping[str, Any]
 Perform = Callable[[Path, Task, Output, StopSignal], tuple[ExitCode, Mapping[str, Any]]]
 """What a child does in its directory: how it ended, and what the runner should know."""
 
-_DIVERGED: Final = "diverged"
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _log = logging.getLogger(__name__)
 
 
@@ -60,30 +57,3 @@ def run_child(perform: Perform) -> int:
         return code
     output.send(Done(result=result))
     return code
-
-
-def explain(error: Exception) -> tuple[ExitCode, Failed]:
-    """The exit code and the message for an error that ended a child."""
-    if isinstance(error, PretrainerError):
-        message = Failed(code=error.error_code, message=error.message, param=error.param)
-        return _exit_code(error), message
-    # torch cannot be imported here, and its error may be one of several classes.
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return ExitCode.OUT_OF_MEMORY, Failed(
-            code="out_of_memory", message="The device does not have enough memory for this."
-        )
-    if isinstance(error, OSError) and error.errno in _FULL:
-        return ExitCode.DISK_FULL, Failed(code="disk_full", message="The disk is full.")
-    return ExitCode.INTERNAL, Failed(
-        code="internal_error", message=f"{type(error).__name__}: {error}"[:2000]
-    )
-
-
-def _exit_code(error: PretrainerError) -> ExitCode:
-    if error.error_code == _DIVERGED:
-        return ExitCode.DIVERGED
-    if isinstance(error, BadData):
-        return ExitCode.BAD_DATA
-    if isinstance(error, InvalidRequest | NotFound):
-        return ExitCode.BAD_SPEC
-    return ExitCode.INTERNAL

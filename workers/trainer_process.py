@@ -5,6 +5,7 @@ Knows files and pipes alone. This and the inference server are the only processe
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import Any
 from core.lifecycle import ExitCode
 from core.spec import JobSpec
 from training.ports import StopSignal
-from workers.adapters import Output, PipeReporter
+from workers.adapters import Output
 from workers.child_main import Task, run_child
+from workers.faults import FAULT_VARIABLE, reporter_for
 
 
 def perform(
@@ -23,8 +25,9 @@ def perform(
     """Train the job that ``task`` describes, from its checkpoint or from the start."""
     # torch takes seconds to import; the frame must bind the process to its runner before.
     from training.build import train  # noqa: PLC0415
+    from training.execution import Execution  # noqa: PLC0415
 
-    resume = task["resume"]
+    resume, settled = task["resume"], task["execution"]
     out = directory / "checkpoints"
     out.mkdir(exist_ok=True)
     reason = train(
@@ -32,8 +35,9 @@ def perform(
         dataset=Path(task["dataset"]),
         out=out,
         resume=None if resume is None else Path(resume),
+        execution=None if settled is None else Execution.from_json(settled),
         fence=task["fence"],
-        reporter=PipeReporter(output),
+        reporter=reporter_for(output, fault=os.environ.get(FAULT_VARIABLE)),
         stop=stop,
         provenance=task["provenance"],
     )

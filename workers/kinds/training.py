@@ -27,7 +27,7 @@ from workers.supervision import Ending, supervise
 from workers.workplace import Workplace
 
 _HOPELESS: Final = FATAL_EXIT_CODES | {ExitCode.OUT_OF_MEMORY, ExitCode.DIVERGED}
-"""Out of memory too: how a job runs on a machine is decided by rule, not by trying."""
+"""Out of memory only where text is encoded, which has no micro-batch to halve."""
 _RETRY_SECONDS: Final = 1.0
 _log = logging.getLogger(__name__)
 
@@ -41,6 +41,8 @@ class _Assignment:
     tokenizer_id: str
     dataset_prefix: str | None
     """None: the corpus has not been encoded by this tokenizer yet."""
+    execution: Mapping[str, Any] | None = None
+    """How earlier attempts ran, with what they learned about the device's memory."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -68,6 +70,7 @@ def train(place: Workplace, claim: Claim, *, heartbeat: Heartbeat) -> None:
                 "spec": assignment.spec.model_dump_json(),
                 "dataset": str(place.store.materialise(prefix, cache=place.cache)),
                 "resume": None if resume is None else str(resume),
+                "execution": assignment.execution,
                 "fence": claim.fence,
                 "provenance": assignment.provenance,
             },
@@ -97,7 +100,10 @@ def train(place: Workplace, claim: Claim, *, heartbeat: Heartbeat) -> None:
         if heartbeat.is_lost:
             return
         heartbeat.stop()
-        _end(place, claim, ending)
+        if ending.exit_code == ExitCode.OUT_OF_MEMORY:
+            _halve_micro_batch(place, claim)
+        else:
+            _end(place, claim, ending)
 
 
 def _assignment(uow: UnitOfWork, claim: Claim) -> _Assignment:
@@ -110,6 +116,7 @@ def _assignment(uow: UnitOfWork, claim: Claim) -> _Assignment:
         corpus_id=corpus.id,
         tokenizer_id=tokenizer.id,
         dataset_prefix=None if dataset is None else dataset.prefix,
+        execution=job.execution,
         provenance=_provenance(uow, corpus, tokenizer_sha256=tokenizer.sha256),
     )
 
@@ -211,7 +218,7 @@ def _end(place: Workplace, claim: Claim, ending: Ending) -> None:
         elif ending.has_left:
             job_runs.leave(uow, claim, doorbell=place.doorbell, exit_code=code)
         elif code == ExitCode.DISK_FULL:
-            job_runs.stop_full(uow, claim, exit_code=code)
+            job_runs.stop_full(uow, claim, doorbell=place.doorbell, exit_code=code)
         elif failure is not None and code in _HOPELESS:
             job_runs.fail(
                 uow,
@@ -228,9 +235,17 @@ def _end(place: Workplace, claim: Claim, ending: Ending) -> None:
         uow.commit()
 
 
+def _halve_micro_batch(place: Workplace, claim: Claim) -> None:
+    with place.database.unit_of_work(claim.project_id, write=True) as uow:
+        job_runs.halve_micro_batch(
+            uow, claim, doorbell=place.doorbell, exit_code=ExitCode.OUT_OF_MEMORY
+        )
+        uow.commit()
+
+
 def _pause_for_room(place: Workplace, claim: Claim, *, exit_code: int) -> None:
     with place.database.unit_of_work(claim.project_id, write=True) as uow:
-        job_runs.stop_full(uow, claim, exit_code=exit_code)
+        job_runs.stop_full(uow, claim, doorbell=place.doorbell, exit_code=exit_code)
         uow.commit()
 
 

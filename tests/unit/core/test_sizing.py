@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from core.presets import PRESETS
-from core.sizing import default_vocab_size, flops_per_token, num_parameters
+from core.sizing import default_vocab_size, flops_per_token, largest_divisor, num_parameters
 from core.spec import Budget
 
 
@@ -44,3 +44,10 @@ def test_the_first_limit_of_a_budget_counts() -> None:
 
 def test_a_budget_of_seconds_has_no_number_of_steps() -> None:
     assert Budget(seconds=5.0).num_steps(batch_tokens=100, tokens_per_epoch=2000) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "limit", "expected"), [(12, 5, 4), (12, 12, 12), (12, 100, 12), (7, 6, 1), (9, 0, 1)]
+)
+def test_the_largest_divisor_within_a_limit(number: int, limit: int, expected: int) -> None:
+    assert largest_divisor(number, limit=limit) == expected

@@ -5,6 +5,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from pydoc_data import topics
 from typing import Any, Literal
@@ -33,6 +34,7 @@ from corpora.vocabulary import SPECIAL_TOKENS
 from models.huggingface import load_model
 from training.build import train
 from training.checkpoint import verify_checkpoint
+from training.execution import Execution, decide_execution
 from training.ports import (
     Continuation,
     Filling,
@@ -122,6 +124,7 @@ class Recorder(SilentReporter):
         self.values: dict[tuple[int, str], float] = {}
         self.probes: dict[int, tuple[Sequence[Continuation], Sequence[Filling]]] = {}
         self.saved: list[SavedCheckpoint] = []
+        self.notices: list[str] = []
 
     def planned(self, plan: Plan) -> None:
         self.plans.append(plan)
@@ -139,6 +142,10 @@ class Recorder(SilentReporter):
 
     def checkpoint_saved(self, checkpoint: SavedCheckpoint) -> None:
         self.saved.append(checkpoint)
+
+    def notice(self, *, code: str, message: str, data: Mapping[str, Any]) -> None:
+        del message, data
+        self.notices.append(code)
 
     def deterministic(self) -> dict[tuple[int, str], float]:
         return {key: v for key, v in self.values.items() if not key[1].startswith("throughput/")}
@@ -162,6 +169,7 @@ def run(
     out: Path,
     *,
     resume: Path | None = None,
+    execution: Execution | None = None,
     fence: int = 1,
     stop: StopSignal | None = None,
     reporter: Recorder | None = None,
@@ -172,6 +180,7 @@ def run(
         dataset=dataset,
         out=out,
         resume=resume,
+        execution=execution,
         fence=fence,
         reporter=reporter or Recorder(),
         stop=stop or NeverStop(),
@@ -374,6 +383,27 @@ def test_how_the_batch_is_cut_does_not_change_the_training(dataset: Path, tmp_pa
         assert heard.plans[0].execution["micro_batch"] == micro_batch
         losses.append([heard.values[step, "train/loss"] for step in range(1, NUM_STEPS + 1)])
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def test_a_smaller_micro_batch_is_kept_from_the_first_step_and_after_a_resume(
+    dataset: Path, tmp_path: Path
+) -> None:
+    spec = make_spec("decoder")
+    small = replace(decide_execution(spec), micro_batch=2)
+    undisturbed, first, second = Recorder(), Recorder(), Recorder()
+    run(spec, dataset, tmp_path / "a", reporter=undisturbed)
+    run(spec, dataset, tmp_path / "b", stop=StopAfter(3), reporter=first)
+    resume = first.saved[-1].path
+    run(spec, dataset, tmp_path / "b", resume=resume, execution=small, fence=2, reporter=second)
+    assert second.plans[0].execution == small.to_json()
+    assert second.plans[0].tokens_per_step == undisturbed.plans[0].tokens_per_step
+    assert second.notices == []
+    assert second.values[NUM_STEPS, "train/loss"] == pytest.approx(
+        undisturbed.values[NUM_STEPS, "train/loss"], rel=1e-3
+    )
+    fresh = Recorder()
+    run(spec, dataset, tmp_path / "c", execution=small, stop=StopAfter(1), reporter=fresh)
+    assert fresh.plans[0].execution["micro_batch"] == 2
 
 
 def edit_checkpoint(path: Path, name: str, content: bytes) -> None:

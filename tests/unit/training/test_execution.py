@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,6 @@ from training.execution import (
     cpu_has_bf16,
     decide_execution,
     keep_execution,
-    largest_divisor,
 )
 
 
@@ -38,13 +38,6 @@ def spec(*, sequences: int = 12, precision: str = "auto", context_length: int = 
         evaluation=EvaluationSpec(every_steps=1),
         checkpoints=CheckpointSpec(every_steps=1),
     )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("number", "limit", "expected"), [(12, 5, 4), (12, 12, 12), (12, 100, 12), (7, 6, 1), (9, 0, 1)]
-)
-def test_the_largest_divisor_within_a_limit(number: int, limit: int, expected: int) -> None:
-    assert largest_divisor(number, limit=limit) == expected
 
 
 def test_a_micro_batch_divides_the_step_and_fits_the_caches_of_a_cpu(
@@ -91,13 +84,21 @@ def test_a_system_without_cpuinfo_has_no_known_bf16(tmp_path: Path) -> None:
 def test_what_was_decided_once_is_kept_where_the_machine_can() -> None:
     here = decide_execution(spec())
     earlier = Execution(here.device, here.precision, micro_batch=1, threads=here.threads + 1)
-    assert keep_execution(earlier, spec=spec()) == earlier
+    assert keep_execution([earlier], spec=spec()) == earlier
+
+
+def test_what_the_latest_attempt_decided_comes_before_what_an_earlier_one_did() -> None:
+    here = decide_execution(spec())
+    latest, earlier = replace(here, micro_batch=2), replace(here, micro_batch=4)
+    elsewhere = replace(latest, device="cuda" if here.device == "cpu" else "cpu")
+    assert keep_execution([latest, earlier], spec=spec()) == latest
+    assert keep_execution([elsewhere, earlier], spec=spec()) == earlier
 
 
 def test_what_this_machine_cannot_do_is_decided_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     earlier = Execution("cuda", "bf16", micro_batch=64, threads=2)
-    assert keep_execution(earlier, spec=spec()) == decide_execution(spec())
+    assert keep_execution([earlier], spec=spec()) == decide_execution(spec())
 
 
 def test_an_execution_survives_json() -> None:
