@@ -35,6 +35,7 @@ class Claim:
     """The attempts at this work so far, this one included."""
     previous_outcome: AttemptOutcome | None
     """How the attempt before this one ended; None if this is the first."""
+    previous_exit_code: int | None
 
 
 def begin(
@@ -77,6 +78,7 @@ def begin(
         attempt_id=attempt.id,
         number=claimed.num_attempts,
         previous_outcome=None if previous is None else previous.outcome,
+        previous_exit_code=None if previous is None else previous.exit_code,
     )
 
 

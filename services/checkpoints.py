@@ -6,11 +6,13 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 from core.errors import CheckpointDamaged, Conflict
 from core.lifecycle import CheckpointStatus
+from core.spec import CheckpointSpec
 from db.tables import Checkpoint, CheckpointFile, Job
 from db.unit_of_work import UnitOfWork
 from services import attempts
@@ -20,6 +22,8 @@ from storage.base import Store, StoredObject
 MANIFEST_NAME: Final = "manifest.json"
 DECIDING_METRIC: Final = "validation/loss"
 """The best checkpoint has the lowest."""
+PRUNING_DELAY: Final = timedelta(minutes=2)
+"""How long a checkpoint stays after it fell out of those that its job keeps: time to fetch it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ def commit(uow: UnitOfWork, claim: Claim, stored: StoredCheckpoint) -> Checkpoin
     ]
     uow.checkpoints.add_with_files(checkpoint, files)
     attempts.bears_fruit(task)
-    _point_at_best_and_latest(uow, job)
+    _review(uow, job)
     uow.record_event(
         "checkpoint.created",
         message=f"Checkpoint of step {checkpoint.step}.",
@@ -82,21 +86,71 @@ def commit(uow: UnitOfWork, claim: Claim, stored: StoredCheckpoint) -> Checkpoin
     return checkpoint
 
 
-def prune(
-    uow: UnitOfWork, job_id: str, *, keep_last: int, keep_best: int, store: Store
-) -> list[Checkpoint]:
-    """Delete what a job need not keep; the bytes go after the commit.
+def prune(uow: UnitOfWork, checkpoint_id: str, *, store: Store) -> bool:
+    """Delete a checkpoint that its job does not need; the bytes go after the commit.
+
+    Returns:
+        False if it is gone, or needed again: pinned, or one of the last since a later one broke.
+    """
+    found = uow.checkpoints.find(checkpoint_id)
+    if found is None:
+        return False
+    job = uow.jobs.find(found.job_id, lock=True)
+    checkpoint = uow.checkpoints.find(checkpoint_id, lock=True)
+    if checkpoint is None or checkpoint.unneeded_since is None:
+        return False
+    _delete(uow, checkpoint, store=store)
+    if job is not None:
+        _review(uow, job)
+    return True
+
+
+def make_room(uow: UnitOfWork, job: Job, *, store: Store) -> list[Checkpoint]:
+    """Delete what a job can best do without: what waits to be pruned, else its oldest checkpoint.
+
+    Never a pinned one, nor the best, nor the latest, which the job goes on from.
 
     Returns:
         The checkpoints that were deleted.
     """
-    complete = uow.checkpoints.of_job(job_id)
-    kept = {checkpoint.id for checkpoint in complete[-keep_last:]}
-    kept |= {checkpoint.id for checkpoint in sorted(complete, key=_loss)[:keep_best]}
-    dropped = [row for row in complete if row.id not in kept and not row.pinned]
+    needed = {job.latest_checkpoint_id, job.best_checkpoint_id}
+    others = [
+        row for row in uow.checkpoints.of_job(job.id) if not row.pinned and row.id not in needed
+    ]
+    dropped = [row for row in others if row.unneeded_since is not None] or others[:1]
     for checkpoint in dropped:
         _delete(uow, checkpoint, store=store)
+    _review(uow, job)
     return dropped
+
+
+def pin(uow: UnitOfWork, checkpoint_id: str, *, pinned: bool) -> Checkpoint:
+    """Keep a checkpoint whatever its job needs, or let it go again.
+
+    Raises:
+        NotFound: there is no such checkpoint.
+        Conflict: it is deleted or corrupt (``checkpoint_deleted``, ``checkpoint_corrupt``).
+    """
+    job = uow.jobs.find(uow.checkpoints.get(checkpoint_id).job_id, lock=True)
+    checkpoint = uow.checkpoints.get(checkpoint_id, lock=True)
+    require_complete(checkpoint)
+    checkpoint.pinned = pinned
+    if job is not None:
+        _review(uow, job)
+    return checkpoint
+
+
+def require_complete(checkpoint: Checkpoint) -> None:
+    """A checkpoint that can be used.
+
+    Raises:
+        Conflict: it is deleted or corrupt (``checkpoint_deleted``, ``checkpoint_corrupt``).
+    """
+    if checkpoint.status is not CheckpointStatus.COMPLETE:
+        raise Conflict(
+            f"Checkpoint {checkpoint.id!r} is {checkpoint.status.value}.",
+            code=f"checkpoint_{checkpoint.status.value}",
+        )
 
 
 def delete(uow: UnitOfWork, checkpoint_id: str, *, store: Store) -> Checkpoint:
@@ -120,7 +174,7 @@ def delete(uow: UnitOfWork, checkpoint_id: str, *, store: Store) -> Checkpoint:
         )
     _delete(uow, checkpoint, store=store)
     if job is not None:
-        _point_at_best_and_latest(uow, job)
+        _review(uow, job)
     return checkpoint
 
 
@@ -130,7 +184,8 @@ def mark_corrupt(uow: UnitOfWork, claim: Claim, checkpoint_id: str, *, reason: s
     job = uow.jobs.get(claim.subject_id, lock=True)
     checkpoint = uow.checkpoints.get(checkpoint_id)
     checkpoint.status = CheckpointStatus.CORRUPT
-    _point_at_best_and_latest(uow, job)
+    checkpoint.unneeded_since = None
+    _review(uow, job)
     before = uow.checkpoints.find_latest(job.id)
     step = 0 if before is None else before.step
     uow.record_event(
@@ -163,6 +218,7 @@ def verify(directory: Path, files: Sequence[CheckpointFile]) -> None:
 def _delete(uow: UnitOfWork, checkpoint: Checkpoint, *, store: Store) -> None:
     checkpoint.status = CheckpointStatus.DELETED
     checkpoint.pinned = False
+    checkpoint.unneeded_since = None
     uow.record_event(
         "checkpoint.deleted",
         message=f"Checkpoint of step {checkpoint.step} is deleted.",
@@ -176,10 +232,19 @@ def _deletion(store: Store, prefix: str) -> Callable[[], None]:
     return lambda: store.delete_prefix(prefix)
 
 
-def _point_at_best_and_latest(uow: UnitOfWork, job: Job) -> None:
+def _review(uow: UnitOfWork, job: Job) -> None:
+    """After a change: which checkpoint is the latest, which the best, which are not needed."""
     complete = uow.checkpoints.of_job(job.id)
+    best_first = sorted(complete, key=_loss)
     job.latest_checkpoint_id = complete[-1].id if complete else None
-    job.best_checkpoint_id = min(complete, key=_loss).id if complete else None
+    job.best_checkpoint_id = best_first[0].id if complete else None
+    wanted = CheckpointSpec.model_validate((job.spec or {})["checkpoints"])
+    needed = {row.id for row in (*complete[-wanted.keep_last :], *best_first[: wanted.keep_best])}
+    for row in complete:
+        if row.pinned or row.id in needed:
+            row.unneeded_since = None
+        else:
+            row.unneeded_since = row.unneeded_since or uow.now()
 
 
 def _loss(checkpoint: Checkpoint) -> float:

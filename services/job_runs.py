@@ -6,17 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from core.lifecycle import AttemptOutcome, DesiredStatus, JobStatus
+from core.lifecycle import AttemptOutcome, DesiredStatus, ExitCode, JobStatus
 from core.sizing import largest_divisor
 from core.spec import JobSpec
 from db.repositories.metrics import MetricPoint
 from db.tables import Job, Work
 from db.unit_of_work import UnitOfWork
-from services import attempts, jobs, work
+from services import attempts, checkpoints, jobs, work
 from services.attempts import Claim
 from services.doorbell import Doorbell
+from storage.base import Store
 
 BUDGET_SPENT: Final = "budget"
+_DISK_IS_FULL: Final = "the disk is full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,19 +222,38 @@ def halve_micro_batch(
     _queue_again(uow, job, task, reason=reason, doorbell=doorbell)
 
 
-def stop_full(uow: UnitOfWork, claim: Claim, *, doorbell: Doorbell, exit_code: int | None) -> None:
-    """The disk is full: paused, until somebody makes room and resumes the job."""
+def make_room(uow: UnitOfWork, claim: Claim, *, store: Store, doorbell: Doorbell) -> None:
+    """The disk is full: delete what the job can best do without and try once more.
+
+    Where nothing can go, or that was tried and brought no new checkpoint, the job is paused until
+    somebody makes room and resumes it.
+    """
     task = uow.work.require(claim.work_id, fence=claim.fence)
     job = uow.jobs.get(claim.subject_id, lock=True)
+    exit_code = ExitCode.DISK_FULL
     if task.desired_status is DesiredStatus.CANCELLED:
-        leave(uow, claim, doorbell=doorbell)
+        leave(uow, claim, doorbell=doorbell, exit_code=exit_code)
         return
-    job.desired_status = task.desired_status = DesiredStatus.PAUSED
-    uow.work.release(claim.work_id, fence=claim.fence, num_fruitless=0)
     attempts.end(
-        uow, claim, outcome=AttemptOutcome.FAILED, exit_code=exit_code, cause="the disk is full"
+        uow, claim, outcome=AttemptOutcome.FAILED, exit_code=exit_code, cause=_DISK_IS_FULL
     )
-    jobs.end_paused(uow, job, reason="the disk is full", code="disk_full")
+    is_second_try = claim.previous_exit_code == exit_code and task.num_fruitless > 0
+    gives_up = is_second_try or task.desired_status is DesiredStatus.PAUSED
+    dropped = [] if gives_up else checkpoints.make_room(uow, job, store=store)
+    if not dropped:
+        job.desired_status = task.desired_status = DesiredStatus.PAUSED
+        uow.work.release(claim.work_id, fence=claim.fence, num_fruitless=0)
+        jobs.end_paused(uow, job, reason=f"disk_full: {_DISK_IS_FULL}", code="disk_full")
+        return
+    steps = ", ".join(str(checkpoint.step) for checkpoint in dropped)
+    warn(
+        uow,
+        job,
+        code="disk_full",
+        message=f"The disk is full. Deleted to make room: the checkpoints of step {steps}.",
+        data={"deleted_checkpoints": [checkpoint.id for checkpoint in dropped]},
+    )
+    _queue_again(uow, job, task, reason=f"will be tried again: {_DISK_IS_FULL}", doorbell=doorbell)
 
 
 def leave(

@@ -23,7 +23,7 @@ from core.processes import ProcessIdentity
 from core.settings import Settings
 from db.engine import Database
 from db.tables import Attempt
-from services import recovery
+from services import checkpoints, recovery
 from services.doorbell import Doorbell
 from storage.base import Store
 
@@ -39,12 +39,19 @@ class Reconciler:
     """A loop for any process that lives long, such as each API process."""
 
     def __init__(
-        self, database: Database, doorbell: Doorbell, store: Store, settings: Settings
+        self,
+        database: Database,
+        doorbell: Doorbell,
+        store: Store,
+        settings: Settings,
+        *,
+        pruning_delay: timedelta = checkpoints.PRUNING_DELAY,
     ) -> None:
         self._database = database
         self._doorbell = doorbell
         self._store = store
         self._settings = settings
+        self._pruning_delay = pruning_delay
         self._name = f"{ProcessIdentity.of(os.getpid())} {new_id('req')}"
         self._renew_at = float("-inf")
         self._swept_at = float("-inf")
@@ -73,6 +80,7 @@ class Reconciler:
         free_leases_of_the_dead(self._database, doorbell=self._doorbell)
         self.expire_leases()
         self.ring_again()
+        self.prune_checkpoints()
         if time.monotonic() - self._swept_at >= _SECONDS_BETWEEN_SWEEPS:
             self._swept_at = time.monotonic()
             self.sweep_orphans()
@@ -107,6 +115,26 @@ class Reconciler:
             uow.work.mark_rung([work.id for work in unclaimed])
             uow.commit()
         return len(missing)
+
+    def prune_checkpoints(self) -> int:
+        """Delete checkpoints that their jobs have not needed for a while; returns how many.
+
+        Where the disk is short, they go at once.
+        """
+        free = self._store.free_bytes()
+        is_short = free is not None and free < self._settings.min_free_bytes
+        delay = timedelta(0) if is_short else self._pruning_delay
+        with self._database.unit_of_work(project_id=None) as uow:
+            unneeded = [
+                (row.id, row.project_id)
+                for row in uow.upkeep.unneeded_checkpoints(older_than=delay)
+            ]
+        num_pruned = 0
+        for checkpoint_id, project_id in unneeded:
+            with self._database.unit_of_work(project_id, write=True) as uow:
+                num_pruned += checkpoints.prune(uow, checkpoint_id, store=self._store)
+                uow.commit()
+        return num_pruned
 
     def sweep_orphans(self) -> int:
         """Delete checkpoints in the store that no row knows, once they are an hour old.

@@ -13,6 +13,7 @@ from core.errors import BadData, Diverged, InvalidRequest, NotFound, PretrainerE
 from core.lifecycle import ExitCode
 from workers.messages import Failed
 
+_DISK_FULL: Final = "disk_full"
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _OUT_OF_MEMORY: Final = (
     "DefaultCPUAllocator: can't allocate memory",
@@ -37,11 +38,18 @@ def explain(error: Exception) -> tuple[ExitCode, Failed]:
         return ExitCode.DEVICE_FAULT, Failed(
             code="device_fault", message=f"The device failed: {first_line}"[:2000]
         )
-    if isinstance(error, OSError) and error.errno in _FULL:
-        return ExitCode.DISK_FULL, Failed(code="disk_full", message="The disk is full.")
+    if is_disk_full(error):
+        return ExitCode.DISK_FULL, Failed(code=_DISK_FULL, message="The disk is full.")
     return ExitCode.INTERNAL, Failed(
         code="internal_error", message=f"{type(error).__name__}: {error}"[:2000]
     )
+
+
+def is_disk_full(error: Exception) -> bool:
+    """Whether there was no room for bytes, here or in the store."""
+    if isinstance(error, PretrainerError):
+        return error.error_code == _DISK_FULL
+    return isinstance(error, OSError) and error.errno in _FULL
 
 
 def _exit_code(error: PretrainerError) -> ExitCode:

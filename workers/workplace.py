@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,4 +49,7 @@ class Workplace:
         try:
             yield directory
         finally:
-            shutil.rmtree(of_work, ignore_errors=True)
+            # Ours alone: the next attempt may have begun as soon as the work was given back.
+            shutil.rmtree(directory, ignore_errors=True)
+            with suppress(OSError):
+                of_work.rmdir()

@@ -13,9 +13,8 @@ from api.guarded_route import GuardedRoute
 from api.schemas.base import Deleted, ListAnswer, list_of
 from api.schemas.checkpoints import CheckpointChanges, CheckpointObject
 from api.views import checkpoint_view, checkpoint_views
-from core.errors import Conflict, NotFound
+from core.errors import NotFound
 from core.lifecycle import CheckpointStatus
-from db.tables import Checkpoint
 from services import checkpoints
 from services.archives import plan_archive
 
@@ -48,10 +47,7 @@ def get_checkpoint(checkpoint_id: Id, uow: Reading) -> CheckpointObject:
 @router.patch("/{id}", operation_id="change_checkpoint", responses=failures(400, 404, 409, 422))
 def change_checkpoint(checkpoint_id: Id, body: CheckpointChanges, uow: Writing) -> CheckpointObject:
     """Pin a checkpoint, so that it is never pruned, or let it go again."""
-    checkpoint = uow.checkpoints.get(checkpoint_id, lock=True)
-    _require_complete(checkpoint)
-    checkpoint.pinned = body.pinned
-    return checkpoint_view(uow, checkpoint)
+    return checkpoint_view(uow, checkpoints.pin(uow, checkpoint_id, pinned=body.pinned))
 
 
 @router.delete("/{id}", operation_id="delete_checkpoint", responses=failures(404, 409))
@@ -76,7 +72,7 @@ def get_checkpoint_file(
 ) -> Response:
     """Download one file of a checkpoint's folder, or a range of it."""
     checkpoint = uow.checkpoints.get(checkpoint_id)
-    _require_complete(checkpoint)
+    checkpoints.require_complete(checkpoint)
     file = uow.checkpoints.find_file(checkpoint_id, name)
     if file is None:
         raise NotFound(f"Checkpoint {checkpoint_id!r} has no file {name!r}.", param="name")
@@ -109,7 +105,7 @@ def get_checkpoint_archive(
 ) -> Response:
     """Download a checkpoint's folder as a tar file; an interrupted download can be resumed."""
     checkpoint = uow.checkpoints.get(checkpoint_id)
-    _require_complete(checkpoint)
+    checkpoints.require_complete(checkpoint)
     archive = plan_archive(
         [
             file
@@ -128,11 +124,3 @@ def get_checkpoint_archive(
         filename=f"{checkpoint.id}.tar",
     )
     return content_response(request, content)
-
-
-def _require_complete(checkpoint: Checkpoint) -> None:
-    if checkpoint.status is not CheckpointStatus.COMPLETE:
-        raise Conflict(
-            f"Checkpoint {checkpoint.id!r} is {checkpoint.status.value}.",
-            code=f"checkpoint_{checkpoint.status.value}",
-        )

@@ -65,6 +65,19 @@ class UpkeepRepository:
         )
         return self._session.scalar(query.limit(1)) is not None
 
+    def unneeded_checkpoints(self, *, older_than: timedelta, limit: int = 100) -> list[Checkpoint]:
+        """Checkpoints, of any project, that their job has not needed since ``older_than`` ago."""
+        query = (
+            select(Checkpoint)
+            .where(
+                Checkpoint.unneeded_since <= self._time.shifted(-older_than),
+                Checkpoint.status == CheckpointStatus.COMPLETE,
+            )
+            .order_by(Checkpoint.unneeded_since, Checkpoint.id)
+            .limit(limit)
+        )
+        return list(self._session.scalars(query))
+
     def may_still_commit(self, subject_id: str, *, fence: int, within: timedelta) -> bool:
         """Whether the attempt of this fence goes on, or ended less than ``within`` ago."""
         query = select(Attempt.id).where(

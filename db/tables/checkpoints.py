@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.ids import new_id
 from core.lifecycle import CheckpointStatus
 from db.base import Base
 from db.tables.owned import Identified
+
+_IS_UNNEEDED = text("unneeded_since IS NOT NULL")
 
 
 class Checkpoint(Base, Identified):
@@ -21,6 +24,7 @@ class Checkpoint(Base, Identified):
         UniqueConstraint("job_id", "step", "fence"),
         Index(None, "project_id", "id"),
         Index(None, "project_id", "job_id", "step"),
+        Index(None, "unneeded_since", sqlite_where=_IS_UNNEEDED, postgresql_where=_IS_UNNEEDED),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True, default_factory=lambda: new_id("ckpt"))
@@ -35,6 +39,8 @@ class Checkpoint(Base, Identified):
     num_bytes: Mapped[int]
     manifest_sha256: Mapped[str]
     pinned: Mapped[bool] = mapped_column(default=False)
+    unneeded_since: Mapped[datetime | None] = mapped_column(default=None)
+    """When it fell out of those that its job keeps; it waits to be pruned."""
 
 
 class CheckpointFile(Base):

@@ -17,6 +17,7 @@ from tests.postgres import PostgresServer, running_postgres
 _RESET = (
     "DELETE FROM files",  # first: a blob does not go before the files that refer to it
     "DELETE FROM projects",
+    "DELETE FROM leaders",
     "INSERT INTO projects VALUES ('project_default', 'default', 0, now())",
 )
 
@@ -79,7 +80,8 @@ def database_url(engine_name: str, tmp_path: Path, request: pytest.FixtureReques
     server: PostgresServer = request.getfixturevalue("postgres_server")
     name = request.getfixturevalue("migrated_postgres")
     yield server.url(name)
-    # Every row belongs to a project and goes with it; a new database takes a hundred times as long.
+    # All but the leader belongs to a project and goes with it; a new database takes a hundred times
+    # as long.
     for statement in _RESET:
         server.execute(SQL(statement), database=name)
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from core.errors import Conflict, Unavailable
-from core.spec import JobSpec
 from db.repositories.metrics import MetricPoint
 from db.unit_of_work import UnitOfWork
 from services import checkpoints, job_runs
@@ -40,10 +39,9 @@ _log = logging.getLogger(__name__)
 class ProgressBook:
     """Holds what is not yet written; a database that is away only makes it longer."""
 
-    def __init__(self, place: Workplace, claim: Claim, spec: JobSpec) -> None:
+    def __init__(self, place: Workplace, claim: Claim) -> None:
         self._place = place
         self._claim = claim
-        self._spec = spec
         self._plan: Plan | None = None
         self._phase: str | None = None
         self._reached: tuple[int, int] | None = None
@@ -146,7 +144,7 @@ class ProgressBook:
         return min(_SLOWEST_EVENTS_SECONDS, max(_SECONDS_BETWEEN_WRITES, slower))
 
     def _commit_checkpoints(self) -> None:
-        """Bytes first, then one transaction; only then may older ones go."""
+        """Bytes first, then one transaction; those that it makes needless go later."""
         while self._saved:
             saved = self._saved[0]
             if saved.path not in self._stored:
@@ -155,7 +153,6 @@ class ProgressBook:
                 checkpoints.commit(uow, self._claim, self._stored[saved.path])
                 uow.commit()
             self._saved.pop(0)
-            self._prune()
             shutil.rmtree(saved.path, ignore_errors=True)  # the trainer's own copy
 
     def _store(self, saved: CheckpointSaved) -> StoredCheckpoint:
@@ -173,19 +170,6 @@ class ProgressBook:
             metrics=saved.metrics,
             objects=objects,
         )
-
-    def _prune(self) -> None:
-        wanted = self._spec.checkpoints
-        with self._unit_of_work() as uow:
-            uow.work.require(self._claim.work_id, fence=self._claim.fence)
-            checkpoints.prune(
-                uow,
-                self._claim.subject_id,
-                keep_last=wanted.keep_last,
-                keep_best=wanted.keep_best,
-                store=self._place.store,
-            )
-            uow.commit()
 
     def _unit_of_work(self) -> UnitOfWork:
         return self._place.database.unit_of_work(self._claim.project_id, write=True)

@@ -19,6 +19,7 @@ from services.attempts import Claim
 from storage import keys
 from workers import corpus_process
 from workers.children import Child, engine_environment
+from workers.failures import is_disk_full
 from workers.heartbeat import Heartbeat
 from workers.kinds.encoding import corpus_directory, run_corpus_process, store_dataset
 from workers.kinds.progress import ProgressBook
@@ -48,62 +49,68 @@ class _Assignment:
 
 def train(place: Workplace, claim: Claim, *, heartbeat: Heartbeat) -> None:
     """Carry out an attempt at a job."""
-    with place.scratch(claim) as directory:
-        resume = _latest_whole_checkpoint(place, claim)
-        with place.database.unit_of_work(claim.project_id, write=True) as uow:
-            job_runs.start(uow, claim)
-            assignment = _assignment(uow, claim)
-            uow.commit()
-        prefix = assignment.dataset_prefix
-        if prefix is None:
-            ending = _encode(place, claim, assignment, directory / "encoding", heartbeat=heartbeat)
-            if not ending.is_done:
-                heartbeat.stop()
-                _end(place, claim, ending)
-                return
-            prefix = keys.dataset(str(ending.result["dataset"]["digest"]))
-        book = ProgressBook(place, claim, assignment.spec)
-        child = Child(
-            "workers.trainer_process",
-            directory / "training",
-            task={
-                "spec": assignment.spec.model_dump_json(),
-                "dataset": str(place.store.materialise(prefix, cache=place.cache)),
-                "resume": None if resume is None else str(resume),
-                "execution": assignment.execution,
-                "fence": claim.fence,
-                "provenance": assignment.provenance,
-            },
-            log=place.log_of(claim),
-            nice=place.settings.trainer_nice,
-            environment=engine_environment(),
-        )
-        try:
-            ending = supervise(
-                child,
-                heartbeat=heartbeat,
-                drain=place.drain,
-                drain_seconds=place.settings.drain_seconds,
-                on_message=book.hear,
-                on_tick=book.write,
-            )
-            _write_the_rest(book, heartbeat)
-        except Unavailable:  # the store has no room; whatever else is away is waited for
-            child.kill()
-            heartbeat.stop()
-            _pause_for_room(place, claim, exit_code=child.wait())
-            return
-        except BaseException:
-            child.kill()
-            child.wait()
+    try:
+        with place.scratch(claim) as directory:
+            _attempt(place, claim, directory, heartbeat=heartbeat)
+    except (Unavailable, OSError) as error:
+        if not is_disk_full(error):
             raise
-        if heartbeat.is_lost:
-            return
+        _log.exception("There is no room for what this attempt has made")
         heartbeat.stop()
-        if ending.exit_code == ExitCode.OUT_OF_MEMORY:
-            _halve_micro_batch(place, claim)
-        else:
+        _make_room(place, claim)
+
+
+def _attempt(place: Workplace, claim: Claim, directory: Path, *, heartbeat: Heartbeat) -> None:
+    resume = _latest_whole_checkpoint(place, claim)
+    with place.database.unit_of_work(claim.project_id, write=True) as uow:
+        job_runs.start(uow, claim)
+        assignment = _assignment(uow, claim)
+        uow.commit()
+    prefix = assignment.dataset_prefix
+    if prefix is None:
+        ending = _encode(place, claim, assignment, directory / "encoding", heartbeat=heartbeat)
+        if not ending.is_done:
+            heartbeat.stop()
             _end(place, claim, ending)
+            return
+        prefix = keys.dataset(str(ending.result["dataset"]["digest"]))
+    book = ProgressBook(place, claim)
+    child = Child(
+        "workers.trainer_process",
+        directory / "training",
+        task={
+            "spec": assignment.spec.model_dump_json(),
+            "dataset": str(place.store.materialise(prefix, cache=place.cache)),
+            "resume": None if resume is None else str(resume),
+            "execution": assignment.execution,
+            "fence": claim.fence,
+            "provenance": assignment.provenance,
+        },
+        log=place.log_of(claim),
+        nice=place.settings.trainer_nice,
+        environment=engine_environment(),
+    )
+    try:
+        ending = supervise(
+            child,
+            heartbeat=heartbeat,
+            drain=place.drain,
+            drain_seconds=place.settings.drain_seconds,
+            on_message=book.hear,
+            on_tick=book.write,
+        )
+        _write_the_rest(book, heartbeat)
+    except BaseException:
+        child.kill()
+        child.wait()
+        raise
+    if heartbeat.is_lost:
+        return
+    heartbeat.stop()
+    if ending.exit_code == ExitCode.OUT_OF_MEMORY:
+        _halve_micro_batch(place, claim)
+    else:
+        _end(place, claim, ending)
 
 
 def _assignment(uow: UnitOfWork, claim: Claim) -> _Assignment:
@@ -218,7 +225,7 @@ def _end(place: Workplace, claim: Claim, ending: Ending) -> None:
         elif ending.has_left:
             job_runs.leave(uow, claim, doorbell=place.doorbell, exit_code=code)
         elif code == ExitCode.DISK_FULL:
-            job_runs.stop_full(uow, claim, doorbell=place.doorbell, exit_code=code)
+            job_runs.make_room(uow, claim, store=place.store, doorbell=place.doorbell)
         elif failure is not None and code in _HOPELESS:
             job_runs.fail(
                 uow,
@@ -243,9 +250,9 @@ def _halve_micro_batch(place: Workplace, claim: Claim) -> None:
         uow.commit()
 
 
-def _pause_for_room(place: Workplace, claim: Claim, *, exit_code: int) -> None:
+def _make_room(place: Workplace, claim: Claim) -> None:
     with place.database.unit_of_work(claim.project_id, write=True) as uow:
-        job_runs.stop_full(uow, claim, doorbell=place.doorbell, exit_code=exit_code)
+        job_runs.make_room(uow, claim, store=place.store, doorbell=place.doorbell)
         uow.commit()
 
 

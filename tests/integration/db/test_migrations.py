@@ -9,7 +9,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import NullPool
+from sqlalchemy import NullPool, text
 
 import db.tables
 from core.errors import Unavailable
@@ -42,6 +42,32 @@ def test_migrating_twice_changes_nothing_and_keeps_the_rows(empty: Database) -> 
     empty.migrate()
     with empty.unit_of_work() as uow:
         assert [project.name for project in uow.projects.all()] == ["default"]
+
+
+def test_checkpoints_of_the_first_schema_are_kept_and_needed(
+    empty: Database, empty_database_url: str
+) -> None:
+    engine = open_engine(parse_url(empty_database_url), poolclass=NullPool)
+    with engine.begin() as connection:
+        command.upgrade(configuration(connection), "0001")
+        connection.execute(
+            text("INSERT INTO projects VALUES ('project_default', 'default', 0, '2030-01-01')")
+        )
+        connection.execute(
+            text(
+                "INSERT INTO checkpoints (id, job_id, step, tokens, fence, prefix, status, metrics,"
+                " num_bytes, manifest_sha256, pinned, project_id, created_at) VALUES ('ckpt_1',"
+                " 'job_1', 1, 10, 1, 'checkpoints/job_1/step-1/', 'complete', '{}', 3, '0', false,"
+                " 'project_default', '2030-01-01')"
+            )
+        )
+        connection.execute(
+            text("INSERT INTO checkpoint_files VALUES ('ckpt_1', 'manifest.json', 3, '0')")
+        )
+    empty.migrate()
+    with empty.unit_of_work() as uow:
+        assert uow.checkpoints.get("ckpt_1").unneeded_since is None
+        assert [file.name for file in uow.checkpoints.files("ckpt_1")] == ["manifest.json"]
 
 
 def test_processes_that_start_together_migrate_once(empty_database_url: str) -> None:

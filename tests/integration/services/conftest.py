@@ -14,8 +14,10 @@ from core.job_request import JobRequest
 from core.processes import ProcessIdentity
 from db.engine import Database
 from db.tables import Corpus, File, Job, Tokenizer
-from services import attempts, corpora, jobs, making
+from services import attempts, checkpoints, corpora, jobs, making
 from services.attempts import Claim
+from services.checkpoints import StoredCheckpoint
+from storage import keys
 from storage.local import LocalStore
 
 DATASET_MANIFEST = {
@@ -123,6 +125,32 @@ class Office:
         return making.MadeTokenizer(
             vocab_size=vocab_size, sha256="7" * 64, stats={"bytes_per_token": 3.9}
         )
+
+    def commit_checkpoint(self, claim: Claim, *, step: int, loss: float | None = None) -> str:
+        prefix = keys.checkpoint(claim.subject_id, step, claim.fence)
+        objects = []
+        for name in ("model.safetensors", "manifest.json"):
+            writer = self.store.writer(prefix + name)
+            writer.write(f"{name} {step}".encode())
+            objects.append(writer.commit())
+        metrics = {} if loss is None else {"validation/loss": loss}
+        with self.database.unit_of_work(write=True) as uow:
+            stored = StoredCheckpoint(
+                step=step, tokens=step * 10, prefix=prefix, metrics=metrics, objects=objects
+            )
+            checkpoint = checkpoints.commit(uow, claim, stored)
+            uow.commit()
+        return checkpoint.id
+
+    def steps_saved(self, job_id: str) -> list[int]:
+        """The steps of the complete checkpoints; what the store holds must agree."""
+        with self.database.unit_of_work() as uow:
+            complete = uow.checkpoints.of_job(job_id)
+        stored = {
+            key.key.rpartition("/")[0] for key in self.store.list(keys.job_checkpoints(job_id))
+        }
+        assert stored == {checkpoint.prefix.rstrip("/") for checkpoint in complete}
+        return [checkpoint.step for checkpoint in complete]
 
     def job(self, job_id: str) -> Job:
         with self.database.unit_of_work() as uow:

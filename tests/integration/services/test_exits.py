@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.lifecycle import ExitCode, JobStatus
 from db.tables import Event
-from services import job_runs, jobs
+from services import checkpoints, job_runs, jobs
 from services.attempts import Claim
 from tests.integration.services.conftest import Office
 
@@ -91,3 +91,94 @@ def test_wish_to_cancel_or_pause_is_fulfilled_when_memory_runs_out(office: Offic
         run_out_of_memory(office, claim)
         assert office.job(job.id).status is status
     assert office.job(job.id).execution == {"device": "cuda", "micro_batch": 2}
+
+
+def fill_the_disk(office: Office, claim: Claim) -> None:
+    with office.database.unit_of_work(write=True) as uow:
+        job_runs.make_room(uow, claim, store=office.store, doorbell=office.doorbell)
+        uow.commit()
+
+
+def new_job_with_checkpoints(office: Office, *, pinned_step: int, best_step: int) -> str:
+    """A job of six checkpoints that it all keeps."""
+    kept = {"every_steps": 1, "keep_last": 6, "keep_best": 1}
+    job = office.new_job(office.ready_corpus().id, checkpoints=kept, max_attempts=1)
+    claim = begin(office, micro_batch=4)
+    for step in range(1, 7):
+        loss = 1.0 if step == best_step else 2.0
+        checkpoint_id = office.commit_checkpoint(claim, step=step, loss=loss)
+        if step == pinned_step:
+            with office.database.unit_of_work(write=True) as uow:
+                checkpoints.pin(uow, checkpoint_id, pinned=True)
+                uow.commit()
+    with office.database.unit_of_work(write=True) as uow:
+        job_runs.leave(uow, claim, doorbell=office.doorbell)
+        uow.commit()
+    office.doorbell.take()
+    return job.id
+
+
+def test_full_disk_costs_the_oldest_checkpoint_once_and_then_pauses(office: Office) -> None:
+    job_id = new_job_with_checkpoints(office, pinned_step=1, best_step=2)
+    fill_the_disk(office, begin(office, micro_batch=4))
+    assert office.steps_saved(job_id) == [1, 2, 4, 5, 6]
+    tried_again = office.job(job_id)
+    assert tried_again.status is JobStatus.QUEUED
+    assert office.doorbell.take() == ["train.1"]
+    (event,) = warnings_of(office, job_id)
+    assert event.data["notice"]["code"] == "disk_full"
+    assert "checkpoint.deleted" in office.events(job_id)
+
+    fill_the_disk(office, begin(office, micro_batch=4))
+    assert office.steps_saved(job_id) == [1, 2, 4, 5, 6]
+    paused = office.job(job_id)
+    assert paused.status is JobStatus.PAUSED
+    assert paused.status_reason == "disk_full: the disk is full"
+    assert office.try_claim("train.1") is None
+
+    with office.database.unit_of_work(write=True) as uow:
+        jobs.resume(uow, job_id, doorbell=office.doorbell)
+        uow.commit()
+    begin(office, micro_batch=4)
+    assert office.job(job_id).step == 6
+
+
+def test_full_disk_takes_another_checkpoint_after_a_new_one_was_saved(office: Office) -> None:
+    job_id = new_job_with_checkpoints(office, pinned_step=1, best_step=2)
+    fill_the_disk(office, begin(office, micro_batch=4))
+    claim = begin(office, micro_batch=4)
+    office.commit_checkpoint(claim, step=7, loss=2.0)
+    fill_the_disk(office, claim)
+    assert office.steps_saved(job_id) == [1, 2, 5, 6, 7]
+    assert office.job(job_id).status is JobStatus.QUEUED
+
+
+def test_full_disk_takes_what_waits_to_be_pruned_before_anything_else(office: Office) -> None:
+    kept = {"every_steps": 1, "keep_last": 2, "keep_best": 0}
+    job = office.new_job(office.ready_corpus().id, checkpoints=kept)
+    claim = begin(office, micro_batch=4)
+    for step in range(1, 6):
+        office.commit_checkpoint(claim, step=step, loss=6.0 - step)
+    fill_the_disk(office, claim)
+    assert office.steps_saved(job.id) == [4, 5]
+
+
+def test_full_disk_pauses_at_once_where_nothing_can_go(office: Office) -> None:
+    job = office.new_job(office.ready_corpus().id)
+    claim = begin(office, micro_batch=4)
+    office.commit_checkpoint(claim, step=1, loss=1.0)
+    fill_the_disk(office, claim)
+    assert office.job(job.id).status is JobStatus.PAUSED
+    assert office.steps_saved(job.id) == [1]
+    assert office.outcomes(job.id) == ["failed"]
+
+
+def test_wish_to_cancel_is_fulfilled_when_the_disk_is_full(office: Office) -> None:
+    job_id = new_job_with_checkpoints(office, pinned_step=1, best_step=2)
+    claim = begin(office, micro_batch=4)
+    with office.database.unit_of_work(write=True) as uow:
+        jobs.cancel(uow, job_id)
+        uow.commit()
+    fill_the_disk(office, claim)
+    assert office.job(job_id).status is JobStatus.CANCELLED
+    assert office.steps_saved(job_id) == [1, 2, 3, 4, 5, 6]

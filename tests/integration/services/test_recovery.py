@@ -11,7 +11,6 @@ from core.lifecycle import JobStatus
 from core.settings import Settings
 from services import attempts, checkpoints, job_runs, jobs, recovery
 from services.attempts import Claim
-from services.checkpoints import StoredCheckpoint
 from services.reconcile import Reconciler, free_leases_of_the_dead
 from storage import keys
 from tests.integration.fakes import FakeClock
@@ -34,23 +33,6 @@ def crash(office: Office, claim: Claim) -> None:
     with office.database.unit_of_work(write=True) as uow:
         recovery.crashed(uow, claim, cause="boom", exit_code=1, doorbell=office.doorbell)
         uow.commit()
-
-
-def commit_checkpoint(office: Office, claim: Claim, *, step: int, loss: float | None = None) -> str:
-    prefix = keys.checkpoint(claim.subject_id, step, claim.fence)
-    objects = []
-    for name in ("model.safetensors", "manifest.json"):
-        writer = office.store.writer(prefix + name)
-        writer.write(f"{name} {step}".encode())
-        objects.append(writer.commit())
-    metrics = {} if loss is None else {"validation/loss": loss}
-    with office.database.unit_of_work(write=True) as uow:
-        stored = StoredCheckpoint(
-            step=step, tokens=step * 10, prefix=prefix, metrics=metrics, objects=objects
-        )
-        checkpoint = checkpoints.commit(uow, claim, stored)
-        uow.commit()
-    return checkpoint.id
 
 
 def test_poison_job_is_tried_exactly_max_attempts_times(office: Office, clock: FakeClock) -> None:
@@ -90,7 +72,7 @@ def test_crashes_after_new_checkpoints_never_fail_a_job(office: Office, clock: F
         clock.advance(600)
         claim = office.claim("train.1")
         start(office, claim)
-        commit_checkpoint(office, claim, step=step)
+        office.commit_checkpoint(claim, step=step)
         crash(office, claim)
     assert office.job(job.id).status is JobStatus.QUEUED
     clock.advance(600)
@@ -121,7 +103,7 @@ def test_owner_of_an_old_fence_can_write_nothing(office: Office, clock: FakeCloc
     clock.advance(31)
     start(office, office.claim("train.1"))
     with pytest.raises(LeaseLost):
-        commit_checkpoint(office, zombie, step=5)
+        office.commit_checkpoint(zombie, step=5)
     for write in (job_runs.start, job_runs.succeed):
         with office.database.unit_of_work(write=True) as uow, pytest.raises(LeaseLost):
             write(uow, zombie)
@@ -207,9 +189,9 @@ def test_best_and_latest_checkpoint_follow_loss_and_step(office: Office) -> None
     job = office.new_job(office.ready_corpus().id)
     claim = office.claim("train.1")
     start(office, claim)
-    commit_checkpoint(office, claim, step=1, loss=3.0)
-    best = commit_checkpoint(office, claim, step=2, loss=2.0)
-    latest = commit_checkpoint(office, claim, step=3, loss=2.5)
+    office.commit_checkpoint(claim, step=1, loss=3.0)
+    best = office.commit_checkpoint(claim, step=2, loss=2.0)
+    latest = office.commit_checkpoint(claim, step=3, loss=2.5)
     assert office.job(job.id).best_checkpoint_id == best
     assert office.job(job.id).latest_checkpoint_id == latest
 
@@ -218,31 +200,8 @@ def test_commit_whose_answer_was_lost_can_be_repeated(office: Office) -> None:
     office.new_job(office.ready_corpus().id)
     claim = office.claim("train.1")
     start(office, claim)
-    first = commit_checkpoint(office, claim, step=1)
-    assert commit_checkpoint(office, claim, step=1) == first
-
-
-def test_pruning_keeps_the_last_the_best_and_the_pinned(office: Office) -> None:
-    job = office.new_job(office.ready_corpus().id)
-    claim = office.claim("train.1")
-    start(office, claim)
-    losses = [5.0, 1.0, 4.0, 3.0, 3.5, 3.2]
-    ids = [
-        commit_checkpoint(office, claim, step=step, loss=loss)
-        for step, loss in enumerate(losses, start=1)
-    ]
-    with office.database.unit_of_work(write=True) as uow:
-        uow.checkpoints.get(ids[0]).pinned = True
-        uow.commit()
-    with office.database.unit_of_work(write=True) as uow:
-        checkpoints.prune(uow, job.id, keep_last=2, keep_best=1, store=office.store)
-        uow.commit()
-    with office.database.unit_of_work() as uow:
-        kept = [checkpoint.step for checkpoint in uow.checkpoints.of_job(job.id)]
-    assert kept == [1, 2, 5, 6]
-    stored = {key.key.split("/")[2] for key in office.store.list(keys.job_checkpoints(job.id))}
-    assert stored == {f"step-{step:08d}-f{claim.fence}" for step in kept}
-    assert office.events(job.id).count("checkpoint.deleted") == 2
+    first = office.commit_checkpoint(claim, step=1)
+    assert office.commit_checkpoint(claim, step=1) == first
 
 
 def test_only_orphans_that_nobody_can_commit_any_more_are_swept(
@@ -251,7 +210,7 @@ def test_only_orphans_that_nobody_can_commit_any_more_are_swept(
     job = office.new_job(office.ready_corpus().id)
     claim = office.claim("train.1")
     start(office, claim)
-    commit_checkpoint(office, claim, step=1)
+    office.commit_checkpoint(claim, step=1)
     writer = office.store.writer(keys.checkpoint(job.id, 2, claim.fence) + "manifest.json")
     writer.write(b"{}")
     writer.commit()
@@ -270,7 +229,7 @@ def test_damaged_checkpoint_is_noticed_before_it_is_used(tmp_path: Path, office:
     office.new_job(office.ready_corpus().id)
     claim = office.claim("train.1")
     start(office, claim)
-    identifier = commit_checkpoint(office, claim, step=1)
+    identifier = office.commit_checkpoint(claim, step=1)
     with office.database.unit_of_work() as uow:
         files = uow.checkpoints.files(identifier)
     directory = office.store.materialise(

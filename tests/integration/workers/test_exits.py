@@ -6,6 +6,7 @@ import pytest
 
 from core.lifecycle import JobStatus
 from db.tables import Attempt, Job
+from services import jobs
 from tests.integration.workers.conftest import House
 
 pytestmark = [
@@ -76,3 +77,29 @@ def test_device_fault_counts_as_a_crash_and_is_named(ready: House) -> None:
     code, message = error_of(ready.job(job_id))
     assert code == "too_many_attempts"
     assert "The device failed: CUDA error" in message
+
+
+def test_full_disk_deletes_a_checkpoint_tries_once_more_and_pauses(ready: House) -> None:
+    kept = {"every_steps": 2, "keep_last": 9, "keep_best": 0}
+    job_id = ready.new_job(ready.corpus_id, checkpoints=kept).id
+    run_with(ready, "kill@11")
+    steps = [checkpoint.step for checkpoint in ready.checkpoints(job_id)]
+    with ready.database.unit_of_work(write=True) as uow:
+        task = uow.work.find_for(job_id)
+        assert task is not None
+        task.not_before = None  # it would rest
+        uow.commit()
+    run_with(ready, "disk_full@11")
+    assert latest_attempt(ready, job_id).exit_code == 73
+    assert ready.job(job_id).status is JobStatus.QUEUED
+    assert [checkpoint.step for checkpoint in ready.checkpoints(job_id)] == steps[1:]
+    run_with(ready, "disk_full@11")
+    paused = ready.job(job_id)
+    assert paused.status is JobStatus.PAUSED
+    assert paused.status_reason is not None
+    assert paused.status_reason.startswith("disk_full")
+    with ready.database.unit_of_work(write=True) as uow:
+        jobs.resume(uow, job_id, doorbell=ready.doorbell)
+        uow.commit()
+    run_with(ready, "")
+    assert ready.job(job_id).status is JobStatus.SUCCEEDED
