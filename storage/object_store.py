@@ -235,4 +235,5 @@ def _translated(key: str) -> Iterator[None]:
     except (NotFoundError, FileNotFoundError) as error:
         raise NotFound(f"The store has no {key!r}.") from error
     except (BaseError, OSError) as error:
-        raise Unavailable(f"The object store cannot be used: {error}") from error
+        first_line = str(error).partition("\n")[0]  # the rest is the client's own state, for us
+        raise Unavailable(f"The object store cannot be used: {first_line}") from error

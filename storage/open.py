@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from core.errors import InvalidRequest
 from storage.base import Store
 from storage.local import LocalStore
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig
+
+_CLIENT: Final[ClientConfig] = {
+    "connect_timeout": timedelta(seconds=5),
+    # Each read has its time, not the whole answer: a download lasts as long as its reader likes,
+    # and the client gives up on what took longer than its default of 30 s, tried for 3 minutes.
+    "read_timeout": timedelta(seconds=30),
+    "timeout": timedelta(days=1),
+    "allow_http": True,  # whoever gives a plain endpoint means it
+}
 
 
 def open_store(url: str) -> Store:
@@ -34,6 +48,6 @@ def open_store(url: str) -> Store:
     from storage.object_store import ObjectStore  # noqa: PLC0415
 
     try:
-        return ObjectStore(obstore.store.from_url(url))
+        return ObjectStore(obstore.store.from_url(url, client_options=_CLIENT))
     except (BaseError, ValueError) as error:
         raise InvalidRequest(f"{url!r} names no store: {error}", param="store_url") from error
