@@ -32,16 +32,17 @@ class Runners:
     def __init__(self) -> None:
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
-        self._is_leaving = False
+        self._leaving = threading.Event()
 
     def run(self, queue_name: str) -> int | None:
         """Run a runner for a queue and wait for it.
 
         Returns:
-            Its exit code, negative for a signal; None if this worker is leaving and began none.
+            Its exit code, negative for a signal; None if this worker is leaving and the runner has
+            not looked: it was not begun, or asked to leave before it could.
         """
         with self._lock:
-            if self._is_leaving:
+            if self._leaving.is_set():
                 return None
             runner = subprocess.Popen(  # noqa: S603 - our own module
                 [sys.executable, "-m", "workers.runner", "--queues", queue_name],
@@ -51,15 +52,17 @@ class Runners:
             )
             self._running.add(runner)
         try:
-            return runner.wait()
+            code = runner.wait()
         finally:
             with self._lock:
                 self._running.discard(runner)
+        # A runner answers SIGTERM by itself from before its first look at the database.
+        return None if self._leaving.is_set() and code == -signal.SIGTERM else code
 
     def leave(self) -> None:
         """Ask every runner to save and leave, and begin no more."""
         with self._lock:
-            self._is_leaving = True
+            self._leaving.set()
             for runner in self._running:
                 runner.send_signal(signal.SIGTERM)
 
