@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,43 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import httpx
 import psutil
 from psycopg.sql import SQL, Identifier
 
 from cli.valkey import server_binary
-from tests.e2e.service import START_SECONDS, STOP_SECONDS, Api, wait_until
+from tests.e2e.service import START_SECONDS, STOP_SECONDS, Api
 from tests.postgres import running_postgres
+from tests.servers import PASSWORD, free_port, running_server
 
-PASSWORD = "long-and-secret"
 _OURS = ("PRETRAINER_", "AWS_")
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def is_listening(port: int) -> bool:
-    """Whether somebody accepts connections on 127.0.0.1."""
-    with socket.socket() as connection:
-        return connection.connect_ex(("127.0.0.1", port)) == 0
-
-
-@contextmanager
-def running_server(*command: str | Path, port: int, directory: Path) -> Iterator[None]:
-    """A server that listens on ``port`` for as long as the block runs."""
-    with (directory / f"server-{port}.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=directory)
-    try:
-        wait_until(lambda: is_listening(port), seconds=START_SECONDS, what=str(command[0]))
-        yield
-    finally:
-        process.kill()
-        process.wait()
 
 
 @contextmanager
@@ -74,24 +45,6 @@ def running_broker(directory: Path) -> Iterator[str]:
     options = ("--port", str(port), "--bind", "127.0.0.1", "--requirepass", PASSWORD, "--save", "")
     with running_server(server_binary(), *options, port=port, directory=directory):
         yield f"redis://:{PASSWORD}@127.0.0.1:{port}/0"
-
-
-@contextmanager
-def running_bucket(directory: Path) -> Iterator[dict[str, str]]:
-    """The settings of a bucket on a server that speaks S3."""
-    port = free_port()
-    endpoint = f"http://127.0.0.1:{port}"
-    server = (sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port))
-    with running_server(*server, port=port, directory=directory):
-        httpx.put(f"{endpoint}/models", trust_env=False).raise_for_status()
-        yield {
-            "PRETRAINER_STORE_URL": "s3://models/of/this/team",
-            "AWS_ACCESS_KEY_ID": "somebody",
-            "AWS_SECRET_ACCESS_KEY": PASSWORD,
-            "AWS_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": endpoint,
-            "AWS_ALLOW_HTTP": "true",
-        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,12 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.production import Production, running_broker, running_bucket, running_database
+from tests.e2e.production import Production, running_broker, running_database
+from tests.servers import running_bucket
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
 
-NUM_STEPS = 160
+NUM_STEPS = 120
 JOB = {
     "model": {"preset": "tiny", "layers": 1, "context_length": 64},
     "objective": "masked",

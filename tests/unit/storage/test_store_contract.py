@@ -1,16 +1,18 @@
-"""What every store promises; the local and the object store pass the same tests."""
+"""What every store promises; the local store, memory and a bucket over HTTP pass the same tests."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from core.errors import Conflict, InvalidRequest, NotFound
+from core.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from storage.base import Store
 from storage.open import open_store
+from tests.servers import running_bucket
 
 SOME_BYTES = bytes(range(256)) * 5000
 """More than one chunk of reading."""
@@ -18,9 +20,27 @@ PART = b"x" * (9 << 20)
 """More than one part of an upload."""
 
 
-@pytest.fixture(params=["local", "object store"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return open_store(f"file://{tmp_path}/store" if request.param == "local" else "memory:///")
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    with running_bucket(tmp_path_factory.mktemp("bucket")) as settings:
+        yield settings
+
+
+@pytest.fixture(params=["local", "memory", pytest.param("bucket", marks=pytest.mark.slow)])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    if request.param == "local":
+        return open_store(f"file://{tmp_path}/store")
+    if request.param == "memory":
+        return open_store("memory:///")
+    return open_bucket(
+        request.getfixturevalue("bucket"), monkeypatch, name=f"models/{tmp_path.name}"
+    )
+
+
+def open_bucket(settings: dict[str, str], monkeypatch: pytest.MonkeyPatch, *, name: str) -> Store:
+    for variable, value in settings.items():
+        monkeypatch.setenv(variable, value)
+    return open_store(f"s3://{name}")
 
 
 @pytest.fixture
@@ -232,6 +252,15 @@ def test_a_store_that_can_be_used_says_so(store: Store) -> None:
     store.check()
     assert store.sweep(older_than=timedelta(0)) == 0
     assert keys(store) == []
+
+
+@pytest.mark.slow
+def test_a_bucket_that_does_not_exist_is_said_to_be_unavailable_in_one_line(
+    bucket: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = open_bucket(bucket, monkeypatch, name="missing")
+    with pytest.raises(Unavailable, match=r"\A[^\n]*404[^\n]*\Z"):
+        missing.check()
 
 
 @pytest.mark.parametrize("url", ["ftp://x/y", "file://host/x", "file:relative", "nonsense"])
