@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from core.clock import Clock, SystemClock
 from core.errors import Unavailable
@@ -69,8 +69,15 @@ class Database:
         )
 
     def migrate(self) -> None:
-        """Bring the schema up to date and make sure that the default project exists."""
-        migrate(self._url)
+        """Bring the schema up to date and make sure that the default project exists.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        try:
+            migrate(self._url)
+        except OperationalError as error:
+            raise Unavailable(f"The database does not answer: {error.orig}") from error
         with self.unit_of_work(project_id=None, write=True) as uow:
             uow.projects.ensure_default()
             uow.commit()

@@ -117,3 +117,11 @@ def test_an_older_sqlite_file_is_copied_before_it_changes(tmp_path: Path) -> Non
             ("0000",)
         ]
     connection.close()
+
+
+def test_migrating_a_server_that_cannot_be_reached_says_so_without_the_password() -> None:
+    unreachable = Database("postgresql://somebody:secret@127.0.0.1:1/nothing")
+    with pytest.raises(Unavailable, match=r"does not answer: .*127\.0\.0\.1") as caught:
+        unreachable.migrate()
+    unreachable.close()
+    assert "secret" not in caught.value.message
