@@ -288,16 +288,17 @@ def test_a_model_learns_from_real_text(
     architecture: Architecture, dataset: Path, tmp_path: Path
 ) -> None:
     heard = Recorder()
-    spec = make_spec(architecture, budget=Budget(steps=120))
+    num_steps = 120 if architecture == "decoder" else 400
+    spec = make_spec(architecture, budget=Budget(steps=num_steps))
     run(spec, dataset, tmp_path, reporter=heard)
-    first, last = (heard.values[step, "validation/loss"] for step in (0, 120))
+    first, last = (heard.values[step, "validation/loss"] for step in (0, num_steps))
     assert first == pytest.approx(math.log(512), abs=0.3)
     assert last < first - (1.5 if architecture == "decoder" else 0.7)
     if architecture == "encoder":
-        top5 = heard.values[120, "validation/masked_accuracy_top5"]
-        assert top5 > heard.values[120, "validation/unigram_accuracy_top5"]
+        top5 = heard.values[num_steps, "validation/masked_accuracy_top5"]
+        assert top5 > 1.2 * heard.values[num_steps, "validation/unigram_accuracy_top5"]
     else:
-        bits = [heard.values[step, "validation/bits_per_byte"] for step in (0, 120)]
+        bits = [heard.values[step, "validation/bits_per_byte"] for step in (0, num_steps)]
         assert bits[1] < 0.8 * bits[0]
 
 
