@@ -20,8 +20,9 @@ def serve_api(settings: Settings) -> NoReturn:
     """Become the API.
 
     Raises:
-        InvalidRequest: the host must not be listened on.
+        InvalidRequest: no broker is set, or the host must not be listened on.
     """
+    _require_broker(settings, who="An API")
     listening.refuse_exposure_without_keys(settings)
     where = ("--host", settings.host, "--port", str(settings.port))
     log_config = write_log_config(settings)
@@ -34,13 +35,18 @@ def serve_worker(settings: Settings, *, queues: Sequence[str], concurrency: int)
     Raises:
         InvalidRequest: no broker is set, or one of ``queues`` is no queue.
     """
-    if not settings.broker_url:
-        raise InvalidRequest(
-            "A worker needs a broker: set PRETRAINER_BROKER_URL, such as redis://host:6379/0.",
-            param="broker_url",
-        )
+    _require_broker(settings, who="A worker")
     command = commands.worker_command(queues, settings=settings, concurrency=concurrency)
     _become(command, settings)
+
+
+def _require_broker(settings: Settings, *, who: str) -> None:
+    """Without one, jobs would be accepted and no worker would ever hear of them."""
+    if not settings.broker_url:
+        raise InvalidRequest(
+            f"{who} needs a broker: set PRETRAINER_BROKER_URL, such as redis://host:6379/0.",
+            param="broker_url",
+        )
 
 
 def _become(command: Sequence[str], settings: Settings) -> NoReturn:
