@@ -6,6 +6,7 @@ The 26 characters are a ULID (https://github.com/ulid/spec) in lower case: 48 bi
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 import time
@@ -37,6 +38,11 @@ class _MonotonicUlids:
 
 
 _ulids = _MonotonicUlids()
+
+
+def is_id(text: str, *, prefix: Prefix) -> bool:
+    """Whether ``text`` could be an id with this prefix, of something that may no longer exist."""
+    return re.fullmatch(f"{prefix}_[{_ALPHABET}]{{{_LENGTH}}}", text) is not None
 
 
 def new_id(prefix: Prefix) -> str:

@@ -14,6 +14,7 @@ class AttemptRepository(OwnedRepository[Attempt]):
 
     table = Attempt
     noun = "attempt"
+    prefix = "attempt"
 
     def unfinished(self, subject_id: str) -> list[Attempt]:
         """Attempts without an end, oldest first.

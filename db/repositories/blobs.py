@@ -15,6 +15,7 @@ class BlobRepository(OwnedRepository[Blob]):
 
     table = Blob
     noun = "blob"
+    prefix = "blob"
 
     def find_by_digest(self, sha256: str, *, num_bytes: int) -> Blob | None:
         """Bytes that are here already, locked so that they stay until they are referred to."""

@@ -17,6 +17,7 @@ class CheckpointRepository(OwnedRepository[Checkpoint]):
 
     table = Checkpoint
     noun = "checkpoint"
+    prefix = "ckpt"
 
     def add_with_files(self, checkpoint: Checkpoint, files: Sequence[CheckpointFile]) -> Checkpoint:
         """Insert a checkpoint and what is in its folder."""

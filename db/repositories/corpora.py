@@ -17,6 +17,7 @@ class CorpusRepository(OwnedRepository[Corpus]):
 
     table = Corpus
     noun = "corpus"
+    prefix = "corpus"
 
     def add_with_files(self, corpus: Corpus, file_ids: Sequence[str]) -> Corpus:
         """Insert a corpus made of these files, in this order."""

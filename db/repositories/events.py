@@ -8,10 +8,11 @@ from collections.abc import Sequence
 
 from sqlalchemy import Select, func, select
 
+from core.errors import InvalidRequest
 from db.repositories.scope import Order, Page, Scope
 from db.tables import Event
 
-_ID = re.compile(r"event_([0-9a-f]{16})[0-9a-f]{8}")
+_ID = re.compile(r"event_([0-7][0-9a-f]{15})[0-9a-f]{8}")  # 63 bits: what a database counts to
 
 
 def event_id(project_id: str, number: int) -> str:
@@ -63,11 +64,14 @@ class EventRepository:
     ) -> Page[Event]:
         """A stretch of the project's events; no ``types`` means any.
 
-        An ``after`` that is no event's id stands before everything.
+        Raises:
+            InvalidRequest: ``after`` is not the id of an event.
         """
         query = self._owned(job_id=job_id)
-        number = None if after is None else event_number(after)
-        if number is not None:
+        if after is not None:
+            number = event_number(after)
+            if number is None:
+                raise InvalidRequest(f"after: {after!r} is not the id of an event.", param="after")
             query = query.where(Event.number > number if order == "asc" else Event.number < number)
         if types:
             query = query.where(Event.type.in_(types))

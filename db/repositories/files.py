@@ -16,6 +16,7 @@ class FileRepository(OwnedRepository[File]):
 
     table = File
     noun = "file"
+    prefix = "file"
 
     def add_with_pieces(self, file: File, blob_ids: Sequence[str]) -> File:
         """Insert a file that is the blobs one after the other."""

@@ -17,6 +17,7 @@ class JobRepository(OwnedRepository[Job]):
 
     table = Job
     noun = "job"
+    prefix = "job"
 
     def find_newest_named(self, name: str, *, with_checkpoint: bool = False) -> Job | None:
         """The newest job of a name, or None; names need not be unique."""

@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 from sqlalchemy import ColumnElement, Select, column, exists, func, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-from core.errors import NotFound
+from core.errors import InvalidRequest, NotFound
+from core.ids import Prefix, is_id
 from db.base import StorableText
 from db.repositories.scope import Order, Page, Scope
 from db.tables import Identified
@@ -23,6 +24,7 @@ class OwnedRepository(Generic[Row]):
 
     table: type[Row]
     noun: ClassVar[str]
+    prefix: ClassVar[Prefix]
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
@@ -79,10 +81,19 @@ class OwnedRepository(Generic[Row]):
     def _page(
         self, *conditions: ColumnElement[bool], limit: int, after: str | None, order: Order
     ) -> Page[Row]:
-        """The rows after an id, in the order of ids, which is that of their creation."""
+        """The rows after an id, in the order of ids, which is that of their creation.
+
+        Raises:
+            InvalidRequest: ``after`` is the id of something else: no stretch would follow it, and
+                a client that pages by it would begin again and again.
+        """
         key = self.table.id
         query = self._owned(select(self.table)).where(*conditions)
         if after is not None:
+            if not is_id(after, prefix=self.prefix):
+                raise InvalidRequest(
+                    f"after: {after!r} is not the id of a {self.noun}.", param="after"
+                )
             query = query.where(key > after if order == "asc" else key < after)
         query = query.order_by(key.asc() if order == "asc" else key.desc()).limit(limit + 1)
         return Page.cut(list(self._session.scalars(query)), limit=limit)

@@ -17,6 +17,7 @@ class TokenizerRepository(OwnedRepository[Tokenizer]):
 
     table = Tokenizer
     noun = "tokenizer"
+    prefix = "tokenizer"
 
     def find_made(
         self, *, corpus_id: str, algorithm: str, vocab_size: int | None

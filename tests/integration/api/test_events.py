@@ -66,6 +66,14 @@ def test_a_stream_goes_on_after_the_last_seen_event_and_then_has_nothing_more(
     assert (over.status_code, over.content) == (204, b"")
 
 
+def test_a_stream_after_an_event_that_cannot_be_begins_with_the_first(
+    client: TestClient, job_id: str
+) -> None:
+    client.post(f"/v1/jobs/{job_id}/cancel")
+    beyond_64_bits = f"event_{'f' * 24}"
+    assert listen(client, job_id, **{"last-event-id": beyond_64_bits}) == listen(client, job_id)
+
+
 def test_who_listens_hears_of_what_happens_meanwhile(
     client: TestClient, job_id: str, worker: Worker
 ) -> None:

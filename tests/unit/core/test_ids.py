@@ -3,7 +3,9 @@ from __future__ import annotations
 import re
 from concurrent.futures import ThreadPoolExecutor
 
-from core.ids import new_id
+import pytest
+
+from core.ids import is_id, new_id
 
 
 def test_an_id_is_its_prefix_and_a_lower_case_ulid() -> None:
@@ -19,3 +21,12 @@ def test_threads_never_get_the_same_id() -> None:
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda _: new_id("work"), range(8000)))
     assert len(set(made)) == len(made)
+
+
+def test_an_id_is_told_from_those_of_other_things() -> None:
+    assert is_id(new_id("job"), prefix="job")
+
+
+@pytest.mark.parametrize("text", ["", "job_", "x", new_id("file"), f"{new_id('job')}x", "job_\n"])
+def test_what_is_no_id_of_this_kind_is_told(text: str) -> None:
+    assert not is_id(text, prefix="job")
