@@ -18,7 +18,7 @@ from fastapi.responses import StreamingResponse
 
 from core.errors import RangeNotSatisfiable
 
-_RANGE: Final = re.compile(r"bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", re.IGNORECASE)
+_RANGE: Final = re.compile(r"bytes\s*=\s*([0-9]{0,99})\s*-\s*([0-9]{0,99})\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,12 +121,26 @@ def file_page_params(
     return PageParams(limit=limit, after=after, order=order)
 
 
-def metadata_filter(request: Request) -> dict[str, str]:
+def metadata_filter(
+    request: Request,
+    documented: Annotated[
+        str | None,
+        Query(
+            alias="metadata[key]",
+            description="Only those with this pair in their metadata; `key` is a key of yours",
+        ),
+    ] = None,
+) -> dict[str, str]:
     """The wanted pairs of ``metadata[key]=value``.
+
+    Args:
+        request: Has the pairs, whatever their keys.
+        documented: How the OpenAPI document tells of them.
 
     Raises:
         InvalidRequest: a name is not of this form.
     """
+    del documented
     wanted = {}
     for name, value in request.query_params.multi_items():
         if name.startswith("metadata"):

@@ -20,7 +20,7 @@ from core.errors import ErrorDetail, InvalidRequest, TooLarge, did_you_mean
 from core.settings import Settings
 
 _FREE_PARAMETERS = "metadata["
-"""``metadata[key]=value`` names the user's own keys."""
+"""``metadata[key]=value`` names the user's own keys, on lists that are filtered by them."""
 
 
 class JsonRequest(Request):
@@ -101,6 +101,7 @@ def _require_json(request: Request) -> None:
 
 
 def _refuse_unknown_parameters(request: Request, known: frozenset[str]) -> None:
+    is_filtered = any(name.startswith(_FREE_PARAMETERS) for name in known)
     details = [
         ErrorDetail(
             f"There is no query parameter {name!r}.{did_you_mean(name, known)}",
@@ -108,7 +109,7 @@ def _refuse_unknown_parameters(request: Request, known: frozenset[str]) -> None:
             name,
         )
         for name in request.query_params
-        if name not in known and not name.startswith(_FREE_PARAMETERS)
+        if name not in known and not (is_filtered and name.startswith(_FREE_PARAMETERS))
     ]
     if details:
         first = details[0]

@@ -143,10 +143,24 @@ def test_an_unknown_id_is_not_found(client: TestClient, path: str) -> None:
         ("/v1/files?limit=10001", "invalid_value", "limit"),
         ("/v1/jobs/x?wait=-1", "invalid_value", "wait"),
         ("/v1/jobs/x/metrics?resolution=1", "invalid_value", "resolution"),
+        ("/v1/events?metadata[a]=b", "unknown_parameter", "metadata[a]"),
     ],
 )
 def test_a_wrong_parameter_is_named(client: TestClient, path: str, code: str, param: str) -> None:
     assert_refused(client.get(path), status=422, code=code, param=param)
+
+
+@pytest.mark.parametrize(
+    "noun", ["files", "corpora", "tokenizers", "jobs", "checkpoints", "models", "events"]
+)
+@pytest.mark.parametrize(
+    "after", ["", "x", "work_01kb1s5p0v8m2f1c7w9xq4h3tz", "event_ffffffffffffffff01234567"]
+)
+def test_no_list_goes_on_after_the_id_of_something_else(
+    client: TestClient, noun: str, after: str
+) -> None:
+    answer = client.get(f"/v1/{noun}", params={"after": after})
+    assert_refused(answer, status=422, code="invalid_request", param="after")
 
 
 @pytest.mark.parametrize(
