@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -41,6 +42,8 @@ SEP: Final = 4
 
 _MASK_OF_LEAD_BITS = 0xC0
 _CONTINUATION = 0x80
+_LAST_LEAD = 0xF4
+"""No character of Unicode begins with a greater byte, though every vocabulary of bytes has it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,18 +186,20 @@ def _character_length(lead: int) -> int:
 @cache
 def _is_word(character: bytes) -> bool:
     """Whether a character, or most of those that begin with these bytes, is a letter or digit."""
+    if character[0] > _LAST_LEAD:
+        return False
     length = _character_length(character[0])
     missing = length - len(character)
     first = character + b"\x80" * missing
     last = character + b"\xbf" * missing
     # the least and greatest code points whose UTF-8 begins so, overlong and surrogate ones included
     low, high = _code_point(first), _code_point(last)
-    votes = [
-        category[0] in "LNM"
-        for category in (unicodedata.category(chr(p)) for p in range(low, min(high, 0x10FFFF) + 1))
-        if category != "Cn"
-    ]
-    return 2 * sum(votes) > len(votes)
+    # no loop of our own: the single bytes of a vocabulary begin more than a million characters
+    characters = map(chr, range(low, min(high, 0x10FFFF) + 1))
+    votes = Counter(map(unicodedata.category, characters))
+    del votes["Cn"]
+    for_word = sum(count for category, count in votes.items() if category[0] in "LNM")
+    return 2 * for_word > votes.total()
 
 
 def _code_point(character: bytes) -> int:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from alembic.runtime.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from core.clock import Clock, SystemClock
 from core.errors import Unavailable
 from db.connections import for_reading, for_writing, open_engine, parse_url
-from db.migrate import head_revision, migrate
 from db.tables import DEFAULT_PROJECT_ID
 from db.time_source import ClockTime, ServerTime, TimeSource
 from db.unit_of_work import UnitOfWork
@@ -74,6 +72,8 @@ class Database:
         Raises:
             Unavailable: the database does not answer.
         """
+        from db.migrate import migrate  # noqa: PLC0415 - see `check`
+
         try:
             migrate(self._url)
         except OperationalError as error:
@@ -88,8 +88,12 @@ class Database:
         Raises:
             Unavailable: it does not answer, or its schema is not the one that this code needs.
         """
+        # Alembic takes a fifth of a second to import; runners, begun for each attempt, never ask.
+        from db.migrate import current_revision, head_revision  # noqa: PLC0415
+
         try:
-            state = self._state()
+            with self._reading.connect() as connection:
+                state = self._state(connection, revision=current_revision(connection))
         except SQLAlchemyError as error:
             raise Unavailable(f"The database does not answer: {error}") from error
         if state.revision != head_revision():
@@ -103,14 +107,12 @@ class Database:
         """Close every connection."""
         self._engine.dispose()
 
-    def _state(self) -> DatabaseState:
+    def _state(self, connection: Connection, *, revision: str) -> DatabaseState:
         is_sqlite = self._engine.dialect.name == "sqlite"
-        with self._reading.connect() as connection:
-            version = "SELECT sqlite_version()" if is_sqlite else "SHOW server_version"
-            journal = connection.scalar(text("PRAGMA journal_mode")) if is_sqlite else None
-            return DatabaseState(
-                engine=self._engine.dialect.name,
-                version=str(connection.scalar(text(version))),
-                journal_mode=journal,
-                revision=MigrationContext.configure(connection).get_current_revision() or "",
-            )
+        version = "SELECT sqlite_version()" if is_sqlite else "SHOW server_version"
+        return DatabaseState(
+            engine=self._engine.dialect.name,
+            version=str(connection.scalar(text(version))),
+            journal_mode=connection.scalar(text("PRAGMA journal_mode")) if is_sqlite else None,
+            revision=revision,
+        )

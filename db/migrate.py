@@ -38,6 +38,11 @@ def head_revision() -> str:
     return head
 
 
+def current_revision(connection: Connection) -> str:
+    """The schema that a database has; the empty string if it has none."""
+    return MigrationContext.configure(connection).get_current_revision() or ""
+
+
 def migrate(url: URL) -> None:
     """Bring the schema up to date; processes that start together take turns.
 

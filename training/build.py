@@ -123,7 +123,11 @@ def train(
 
     def ask(model: LanguageModel) -> Samples:
         continuations, fillings = probe(
-            model, spec=spec, tokenizer=tokenizer, device=execution.torch_device
+            model,
+            spec=spec,
+            tokenizer=tokenizer,
+            vocabulary=vocabulary,
+            device=execution.torch_device,
         )
         return Samples(continuations, fillings)
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final, Protocol
+from dataclasses import dataclass, fields
+from typing import Final, Protocol, Self
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from core.spec import OptimizerSpec
 from models.language_model import LanguageModel
@@ -239,44 +240,78 @@ class AdamWGroup:
 
 
 class AdamW:
-    """torch's fused AdamW, with its state under the parameters' names."""
+    """torch's fused AdamW, with its state under the parameters' names.
+
+    Its function, not its class: to make a ``torch.optim.Optimizer`` imports torch's compiler, and
+    every job would wait more than a second longer for its first step.
+    """
 
     def __init__(self, groups: list[AdamWGroup], *, betas: tuple[float, float]) -> None:
         """The parameters are moved in place."""
         self._groups = [group for group in groups if group.named_parameters]
-        self._inner = torch.optim.AdamW(
-            [
-                {
-                    "params": [parameter for _, parameter in group.named_parameters],
-                    "weight_decay": group.weight_decay,
-                }
-                for group in self._groups
-            ],
-            betas=betas,
-            eps=_ADAMW_EPS,
-            fused=True,
-        )
+        self._betas = betas
+        self._moments = {
+            name: _Moments.of(parameter)
+            for group in self._groups
+            for name, parameter in group.named_parameters
+        }
 
+    @torch.no_grad()
     def step(self, rate_factor: float) -> None:
         """One update, at this share of each group's peak learning rate."""
-        for group, inner in zip(self._groups, self._inner.param_groups, strict=True):
-            inner["lr"] = group.peak_rate * rate_factor
-        self._inner.step()
+        beta1, beta2 = self._betas
+        for group in self._groups:
+            moved = [(name, p, p.grad) for name, p in group.named_parameters if p.grad is not None]
+            moments = [self._moments[name] for name, _, _ in moved]
+            adamw(
+                [parameter for _, parameter, _ in moved],
+                [gradient for _, _, gradient in moved],
+                [moment.exp_avg for moment in moments],
+                [moment.exp_avg_sq for moment in moments],
+                [],
+                [moment.step for moment in moments],
+                fused=True,
+                amsgrad=False,
+                beta1=beta1,
+                beta2=beta2,
+                lr=group.peak_rate * rate_factor,
+                weight_decay=group.weight_decay,
+                eps=_ADAMW_EPS,
+                maximize=False,
+            )
 
     def state(self) -> dict[str, Tensor]:
         """Both moments and the number of updates of every parameter."""
         return {
-            f"adamw.{part}.{name}": tensor
-            for group in self._groups
-            for name, parameter in group.named_parameters
-            for part, tensor in self._inner.state[parameter].items()
+            f"adamw.{part}.{name}": getattr(moments, part)
+            for name, moments in self._moments.items()
+            for part in _MOMENT_PARTS
         }
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Go on from what :meth:`state` gave."""
-        for group in self._groups:
-            for name, parameter in group.named_parameters:
-                self._inner.state[parameter] = {
-                    part: state[f"adamw.{part}.{name}"].to(parameter.device, copy=True)
-                    for part in ("step", "exp_avg", "exp_avg_sq")
-                }
+        for name, moments in self._moments.items():
+            for part in _MOMENT_PARTS:
+                getattr(moments, part).copy_(state[f"adamw.{part}.{name}"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Moments:
+    """What AdamW remembers of a parameter, under torch's names."""
+
+    step: Tensor
+    """The number of updates, on the parameter's device as the fused kernel wants it."""
+    exp_avg: Tensor
+    exp_avg_sq: Tensor
+
+    @classmethod
+    def of(cls, parameter: nn.Parameter) -> Self:
+        """Those of a parameter that has not been moved yet."""
+        return cls(
+            step=torch.zeros((), device=parameter.device),
+            exp_avg=torch.zeros_like(parameter, requires_grad=False),
+            exp_avg_sq=torch.zeros_like(parameter, requires_grad=False),
+        )
+
+
+_MOMENT_PARTS: Final = tuple(part.name for part in fields(_Moments))

@@ -34,10 +34,14 @@ _GAP_PATTERN: Final = re.compile(rf"( ?)(?:_{{4,}}|{re.escape(SPECIAL_TOKENS[MAS
 
 
 def probe(
-    model: LanguageModel, *, spec: JobSpec, tokenizer: Tokenizer, device: torch.device
+    model: LanguageModel,
+    *,
+    spec: JobSpec,
+    tokenizer: Tokenizer,
+    vocabulary: Vocabulary,
+    device: torch.device,
 ) -> tuple[list[Continuation], list[Filling]]:
     """Put the spec's prompts to a decoder, or its blanks to an encoder."""
-    vocabulary = Vocabulary.from_tokenizer(tokenizer)
     length = spec.model.context_length
     if spec.model.architecture == "decoder":
         continuations = _continue(

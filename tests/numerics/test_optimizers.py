@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from core.spec import ModelShape, OptimizerSpec
 from models.architectures import new_model
 from models.language_model import LanguageModel
-from training.optimizers import Muon, build_optimizer, orthogonalise
+from training.optimizers import AdamW, AdamWGroup, Muon, build_optimizer, orthogonalise
 
 SHAPES = [(16, 16), (16, 16), (16, 40), (40, 16), (16, 16)]
 
@@ -40,6 +40,33 @@ def test_stacked_muon_moves_as_torchs_muon_does() -> None:
         oracle.step()
     for mine, other, start in zip(ours, theirs, matrices(seed=0), strict=True):
         torch.testing.assert_close(mine - start, other - start, rtol=0.02, atol=2e-4)
+
+
+def test_adamw_moves_to_the_bit_as_torchs_adamw_does() -> None:
+    ours, theirs = matrices(seed=0), matrices(seed=0)
+    named = [(str(index), parameter) for index, parameter in enumerate(ours)]
+    adamw = AdamW(
+        [
+            AdamWGroup(named[:3], peak_rate=0.02, weight_decay=0.1),
+            AdamWGroup(named[3:], peak_rate=0.05, weight_decay=0.0),
+        ],
+        betas=(0.9, 0.95),
+    )
+    oracle = torch.optim.AdamW(
+        [
+            {"params": theirs[:3], "lr": 0.01, "weight_decay": 0.1},
+            {"params": theirs[3:], "lr": 0.025, "weight_decay": 0.0},
+        ],
+        betas=(0.9, 0.95),
+        eps=1e-10,
+        fused=True,
+    )
+    for step in range(5):
+        set_gradients(ours, seed=step)
+        set_gradients(theirs, seed=step)
+        adamw.step(0.5)
+        oracle.step()
+    assert all(torch.equal(mine, other) for mine, other in zip(ours, theirs, strict=True))
 
 
 def test_a_fused_parameter_moves_as_its_parts_would() -> None:

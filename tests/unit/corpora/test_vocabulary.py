@@ -94,6 +94,11 @@ def test_unfinished_characters_count_as_what_most_of_their_kind_are() -> None:
     assert not _is_word("\N{EM DASH}".encode()[:2])
 
 
+def test_bytes_that_begin_no_character_belong_to_no_word() -> None:
+    assert _is_word(b"\xe6")
+    assert not any(_is_word(bytes([byte])) for byte in range(0xF5, 0x100))
+
+
 def test_metaspace_and_wordpiece_pieces_are_read_as_the_text_they_stand_for() -> None:
     metaspace = Tokenizer(models.WordLevel({**_specials(), "▁cat": 64, "<0x0A>": 65}))
     metaspace.decoder = decoders.Metaspace()

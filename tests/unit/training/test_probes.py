@@ -55,14 +55,18 @@ class Fills:
 
 def fill(model: Fills, *blanks: str, context_length: int = 64) -> list[Filling]:
     spec = job_spec("encoder", context_length=context_length, blanks=blanks, prompts=("unasked",))
-    continuations, fillings = probe(model, spec=spec, tokenizer=tokenizer(), device=CPU)
+    continuations, fillings = probe(
+        model, spec=spec, tokenizer=tokenizer(), vocabulary=vocabulary(), device=CPU
+    )
     assert continuations == []
     return fillings
 
 
 def complete(model: Follows, *prompts: str, context_length: int = 64) -> list[str]:
     spec = job_spec("decoder", context_length=context_length, prompts=prompts, blanks=("a ____",))
-    continuations, fillings = probe(model, spec=spec, tokenizer=tokenizer(), device=CPU)
+    continuations, fillings = probe(
+        model, spec=spec, tokenizer=tokenizer(), vocabulary=vocabulary(), device=CPU
+    )
     assert fillings == []
     assert [continuation.prompt for continuation in continuations] == list(prompts)
     return [continuation.text for continuation in continuations]
