@@ -86,8 +86,11 @@ class MultipartForm:
             self._parts.silent_bytes += len(piece)
             try:
                 self._parser.data_received(piece)
-            except (ParseFailedException, ValueError, LookupError, TypeError) as error:
-                raise MalformedRequest(f"The multipart body cannot be read: {error}.") from None
+            except (ParseFailedException, ValueError, LookupError, TypeError):
+                raise MalformedRequest(
+                    "The multipart body cannot be read: its boundary is not the one in "
+                    "Content-Type, or the headers of a part are no headers."
+                ) from None
             if self._parts.silent_bytes > _MAX_SILENT_BYTES + _PIECE:
                 raise MalformedRequest("The multipart body has headers without an end.")
 
@@ -95,9 +98,11 @@ class MultipartForm:
         """The body is over.
 
         Raises:
-            MalformedRequest: it ended within a part.
+            MalformedRequest: it ended within a part, or had none.
         """
-        if self._parts.is_open or not self._parts.num_parts:
+        if not self._parts.num_parts:
+            raise MalformedRequest("The multipart body has no part with a name.")
+        if self._parts.is_open:
             raise MalformedRequest("The multipart body ends before its last boundary.")
 
 

@@ -15,6 +15,7 @@ from typing import Final
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
 from api.multipart import MultipartForm
 from core.errors import InvalidRequest, MalformedRequest
@@ -79,9 +80,13 @@ async def receive_form(
     """Read a multipart form; its files are discarded unless `Upload.keep` was called.
 
     Raises:
+        HTTPException: the body is of another content type.
         MalformedRequest: it is no multipart form.
         TooLarge: a file or the fields exceed their limit.
     """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "multipart/form-data":
+        raise HTTPException(415, "The body is multipart/form-data with a part named 'file'.")
     announced = _content_length(request)
     if announced is not None:
         limits.check_announced(max(0, announced - _FORM_OVERHEAD), store=store)

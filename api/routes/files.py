@@ -30,7 +30,7 @@ _FORM_FIELDS = ("purpose",)
         required=["file"],
         purpose={"type": "string", "default": files.DEFAULT_PURPOSE},
     ),
-    responses=failures(400, 413, 422, 503),
+    responses=failures(400, 413, 415, 422, 503),
 )
 async def upload_file(request: Request, service: ServiceDep, project_id: ProjectId) -> FileObject:
     """Upload a file; ``purpose`` may stand before or after it."""

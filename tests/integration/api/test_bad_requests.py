@@ -116,6 +116,12 @@ def test_another_content_type_is_refused(client: TestClient, path: str) -> None:
     assert_refused(answer, status=415, code="unsupported_media_type", param=None)
 
 
+@pytest.mark.parametrize("path", ["/v1/files", "/v1/corpora"])
+def test_a_form_of_another_content_type_is_refused(client: TestClient, path: str) -> None:
+    answer = client.post(path, data={"file": "text"})
+    assert_refused(answer, status=415, code="unsupported_media_type", param=None)
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -100,6 +100,20 @@ def test_what_is_no_form_is_refused(body: bytes) -> None:
         read(body)
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"--Other\r\n\r\n1\r\n--Other--\r\n", "its boundary is not the one in Content-Type"),
+        (b"--XyZ\r\nX: y\r\n\r\n1\r\n" + END, "no part with a name"),
+        (b"", "no part with a name"),
+        (part("a", b"1"), "ends before its last boundary"),
+    ],
+)
+def test_what_is_wrong_with_a_form_is_said(body: bytes, message: str) -> None:
+    with pytest.raises(MalformedRequest, match=message):
+        read(body)
+
+
 def test_a_field_given_twice_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="twice"):
         read(part("a", b"1") + part("a", b"2") + END)
