@@ -145,7 +145,7 @@ async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     code = _CODES.get(error.status_code, "invalid_request")
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
     if error.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["allow"] = _allowed_methods(request)
+        headers["allow"] = _allowed_methods(request) or headers.get("allow", "")
     detail = ErrorDetail(_http_message(request, error, headers), code, None)
     return error_response(error.status_code, [detail], headers=headers)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import re
 import time
 from typing import Final
 from urllib.parse import urlsplit
@@ -29,6 +30,9 @@ IDLE_SECONDS: Final = 10.0
 """The longest silence within a request's body."""
 SLOWEST_BYTES_PER_SECOND: Final = 1024
 """A body that arrives more slowly than this, after the first idle time, is given up."""
+
+_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]{1,5})?")
+"""A name or address, and a port (RFC 9110 section 7.2)."""
 
 _log = logging.getLogger(__name__)
 
@@ -185,7 +189,8 @@ def is_loopback(host: str) -> bool:
 
 def _foreign(headers: Headers) -> ErrorDetail | None:
     host = headers.get("host", "")
-    if not _names_loopback(f"//{host}"):
+    name = _HOST.fullmatch(host)
+    if name is None or not is_loopback(name[1]):
         message = f"This service answers on this machine only; Host is {host!r}."
         return ErrorDetail(message, "host_not_allowed", "Host")
     origin = headers.get("origin")

@@ -63,6 +63,10 @@ def test_an_unknown_path_and_method_are_answered_in_the_shape_of_errors(
     assert wrong.headers["allow"] == "GET, HEAD"
 
 
+def test_the_page_of_documentation_names_its_methods_too(client: TestClient) -> None:
+    assert "GET" in client.delete("/openapi.json").headers["allow"]
+
+
 @pytest.mark.parametrize(
     "headers",
     [
@@ -70,6 +74,9 @@ def test_an_unknown_path_and_method_are_answered_in_the_shape_of_errors(
         {"host": "127.0.0.1.evil.example"},
         {"host": "192.168.1.7:8000"},
         {"host": ""},
+        {"host": "evil.example@localhost"},
+        {"host": "localhost/evil.example"},
+        {"host": "localhost:evil"},
         {"host": "[::1"},
         {"origin": "https://evil.example"},
         {"origin": "null"},
