@@ -19,6 +19,7 @@ _LONGEST_INPUT: Final = 80
 _CODES: Final = {
     "extra_forbidden": "unknown_field",
     "missing": "missing_field",
+    "union_tag_not_found": "missing_field",
     "value_error": "invalid_value",
 }
 _OBJECT_NEEDED: Final = frozenset({"model_type", "model_attributes_type", "dict_type"})
@@ -56,6 +57,8 @@ def _detail(error: Mapping[str, Any], *, body: object, model: object) -> ErrorDe
     kind, (place, *location) = str(error["type"]), tuple(error["loc"])
     path = _path_in(body, location, kind=kind) if place == "body" else tuple(location)
     message = str(error["msg"]).removeprefix("Value error, ")
+    if kind == "union_tag_not_found":
+        path = (*path, "type")
     if kind in _OBJECT_NEEDED:
         message = "Input should be an object"
     if kind == _FIELD_IN_MESSAGE:
@@ -76,7 +79,7 @@ def _message(found: _Finding, model: object) -> str:
     if found.kind == "extra_forbidden":
         known = _fields_at(model, found.location[:-1])
         return f"There is no field {found.param!r}.{did_you_mean(str(found.location[-1]), known)}"
-    if found.kind == "missing":
+    if _code(found.kind) == "missing_field":
         return f"{found.param} is required." if found.param else "The request needs a JSON body."
     if found.kind.startswith("unknown_"):
         return found.message

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from core.counts import Count
@@ -41,7 +41,17 @@ Metadata = Annotated[
     dict[MetadataKey, Annotated[str, Field(max_length=512)]],
     Field(max_length=MAX_METADATA_PAIRS, description="Up to 16 pairs of the user's own"),
 ]
-JobName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^:\x00-\x1f]+$")]
+_GAPS = ("____", "<|mask|>")
+"""What marks a gap in a blank; more underscores hold four as well."""
+
+
+def _names_a_model(name: str) -> str:
+    if ":" in name or not name.isprintable() or not name.strip():
+        raise ValueError("a name has a visible character, no control character and no colon")
+    return name
+
+
+JobName = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_names_a_model)]
 
 
 def _unknown(kind: str, name: str, known: tuple[str, ...]) -> PydanticCustomError:
@@ -133,6 +143,12 @@ class ScheduleRequest(Frozen):
     decay: float = Field(default=0.4, ge=0, le=1)
 
 
+def _has_a_gap(blank: str) -> str:
+    if not any(gap in blank for gap in _GAPS):
+        raise ValueError(f"there is no gap to fill; write one as {_GAPS[0]}")
+    return blank
+
+
 class EvaluationRequest(Frozen):
     """What is measured on held-out text, and how often."""
 
@@ -140,9 +156,11 @@ class EvaluationRequest(Frozen):
     prompts: list[Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_LENGTH)]] = Field(
         default=[], max_length=MAX_PROMPTS
     )
-    blanks: list[Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_LENGTH)]] = Field(
-        default=[], max_length=MAX_PROMPTS
-    )
+    blanks: list[
+        Annotated[
+            str, Field(min_length=1, max_length=MAX_PROMPT_LENGTH), AfterValidator(_has_a_gap)
+        ]
+    ] = Field(default=[], max_length=MAX_PROMPTS)
 
 
 class CheckpointRequest(Frozen):

@@ -192,4 +192,6 @@ def _as_invalid_request(error: ValidationError) -> InvalidRequest:
     if colon and field.isidentifier():
         inside_model = field in ModelShape.model_fields and field not in JobSpec.model_fields
         path += ["model", field] if inside_model else [field]
+    elif path:
+        message = f"{'.'.join(path)}: {message} (got {first['input']})."
     return InvalidRequest(message, param=".".join(path) or None)
