@@ -92,12 +92,10 @@ def prune(uow: UnitOfWork, checkpoint_id: str, *, store: Store) -> bool:
     Returns:
         False if it is gone, or needed again: pinned, or one of the last since a later one broke.
     """
-    found = uow.checkpoints.find(checkpoint_id)
-    if found is None:
+    if uow.checkpoints.find(checkpoint_id) is None:
         return False
-    job = uow.jobs.find(found.job_id, lock=True)
-    checkpoint = uow.checkpoints.find(checkpoint_id, lock=True)
-    if checkpoint is None or checkpoint.unneeded_since is None:
+    checkpoint, job = _lock(uow, checkpoint_id)
+    if checkpoint.unneeded_since is None:
         return False
     _delete(uow, checkpoint, store=store)
     if job is not None:
@@ -131,8 +129,7 @@ def pin(uow: UnitOfWork, checkpoint_id: str, *, pinned: bool) -> Checkpoint:
         NotFound: there is no such checkpoint.
         Conflict: it is deleted or corrupt (``checkpoint_deleted``, ``checkpoint_corrupt``).
     """
-    job = uow.jobs.find(uow.checkpoints.get(checkpoint_id).job_id, lock=True)
-    checkpoint = uow.checkpoints.get(checkpoint_id, lock=True)
+    checkpoint, job = _lock(uow, checkpoint_id)
     require_complete(checkpoint)
     checkpoint.pinned = pinned
     if job is not None:
@@ -161,8 +158,7 @@ def delete(uow: UnitOfWork, checkpoint_id: str, *, store: Store) -> Checkpoint:
         Conflict: an unfinished job needs it to go on (``checkpoint_in_use``), or it is gone
             already (``checkpoint_already_deleted``).
     """
-    checkpoint = uow.checkpoints.get(checkpoint_id)
-    job = uow.jobs.find(checkpoint.job_id, lock=True)
+    checkpoint, job = _lock(uow, checkpoint_id)
     if checkpoint.status is CheckpointStatus.DELETED:
         raise Conflict(
             f"Checkpoint {checkpoint_id!r} is deleted already.", code="checkpoint_already_deleted"
@@ -213,6 +209,16 @@ def verify(directory: Path, files: Sequence[CheckpointFile]) -> None:
             raise CheckpointDamaged(f"{file.name}: {error.strerror}") from None
         if digest != file.sha256:
             raise CheckpointDamaged(f"{file.name}: sha256 {digest}, expected {file.sha256}")
+
+
+def _lock(uow: UnitOfWork, checkpoint_id: str) -> tuple[Checkpoint, Job | None]:
+    """The job's row first, as whoever commits a checkpoint does, and then the checkpoint anew.
+
+    Raises:
+        NotFound: there is no such checkpoint.
+    """
+    job = uow.jobs.find(uow.checkpoints.get(checkpoint_id).job_id, lock=True)
+    return uow.checkpoints.get(checkpoint_id, lock=True), job
 
 
 def _delete(uow: UnitOfWork, checkpoint: Checkpoint, *, store: Store) -> None:

@@ -44,13 +44,13 @@ class BlobRepository(OwnedRepository[Blob]):
         Returns:
             Their keys; the bytes may be deleted from the store after the commit.
         """
+        # Locked in a statement of its own: one that waits for a lock goes on with what it saw
+        # before, and would not see the file that `find_by_digest` has let in meanwhile.
+        owned = self._owned(select(Blob.id)).where(Blob.id.in_(blob_ids))
+        locked = self._session.scalars(owned.order_by(Blob.id).with_for_update()).all()
         statement = (
             delete(Blob)
-            .where(
-                Blob.project_id == self._scope.project_id,
-                Blob.id.in_(blob_ids),
-                ~exists().where(FilePiece.blob_id == Blob.id),
-            )
+            .where(Blob.id.in_(locked), ~exists().where(FilePiece.blob_id == Blob.id))
             .returning(Blob.key)
             .execution_options(synchronize_session=False)
         )

@@ -265,11 +265,16 @@ class WorkRepository:
         return sorted(rows, key=lambda work: work.id)
 
     def waiting_for(self, resource_id: str) -> list[Work]:
-        """The unfinished pieces of work, of any project, that wait for a corpus or a tokenizer."""
+        """The unfinished pieces of work, of any project, that wait for a corpus or a tokenizer.
+
+        Locked, because whoever asks goes on to the rows of what is worked on.
+        """
         query = (
             select(Work)
             .where(Work.waiting_for == resource_id, Work.finished_at.is_(None))
             .order_by(Work.id)
+            .with_for_update(key_share=True)
+            .execution_options(populate_existing=True)
         )
         return list(self._session.scalars(query))
 
