@@ -97,6 +97,8 @@ def supervise(
 ) -> Ending:
     """Listen to a child until it ends; pass stop signals on and enforce them.
 
+    It never outlives the call: an error of a callback kills it.
+
     Args:
         child: Just started.
         heartbeat: Knows the user's wish and whether the work is still ours.
@@ -105,6 +107,30 @@ def supervise(
         on_message: Called with every message but the last.
         on_tick: Called about every tenth of a second.
     """
+    try:
+        return _listen_to_the_end(
+            child,
+            heartbeat=heartbeat,
+            drain=drain,
+            drain_seconds=drain_seconds,
+            on_message=on_message,
+            on_tick=on_tick,
+        )
+    except BaseException:
+        child.kill()
+        child.wait()
+        raise
+
+
+def _listen_to_the_end(
+    child: Child,
+    *,
+    heartbeat: Heartbeat,
+    drain: threading.Event,
+    drain_seconds: float,
+    on_message: Callable[[FromChild], None],
+    on_tick: Callable[[], object],
+) -> Ending:
     asked: StopReason | None = None
     deadline: float | None = None
     killed = False

@@ -90,20 +90,15 @@ def _attempt(place: Workplace, claim: Claim, directory: Path, *, heartbeat: Hear
         nice=place.settings.trainer_nice,
         environment=engine_environment(),
     )
-    try:
-        ending = supervise(
-            child,
-            heartbeat=heartbeat,
-            drain=place.drain,
-            drain_seconds=place.settings.drain_seconds,
-            on_message=book.hear,
-            on_tick=book.write,
-        )
-        _write_the_rest(book, heartbeat)
-    except BaseException:
-        child.kill()
-        child.wait()
-        raise
+    ending = supervise(
+        child,
+        heartbeat=heartbeat,
+        drain=place.drain,
+        drain_seconds=place.settings.drain_seconds,
+        on_message=book.hear,
+        on_tick=book.write,
+    )
+    _write_the_rest(book, heartbeat)
     if heartbeat.is_lost:
         return
     heartbeat.stop()

@@ -1,0 +1,55 @@
+"""An attempt whose runner cannot go on while the child still works."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+
+import pytest
+
+from core.errors import LeaseLost
+from core.processes import ProcessIdentity
+from services import attempts
+from tests.integration.workers.conftest import House, story
+from workers.heartbeat import Heartbeat
+from workers.kinds.encoding import run_corpus_process
+from workers.messages import FromChild
+from workers.workplace import Workplace
+
+
+def test_no_child_goes_on_when_what_it_says_cannot_be_written(house: House) -> None:
+    house.new_corpus()
+    with house.database.unit_of_work(project_id=None, write=True) as uow:
+        claim = attempts.begin(
+            uow, queues=["corpus"], process=ProcessIdentity.of(os.getpid()), lease_seconds=30
+        )
+        uow.commit()
+    assert claim is not None
+    directory = house.directory / "attempt"
+    directory.mkdir(parents=True)
+    text = house.directory / "story.txt"
+    text.write_text(story(1, num_sentences=20_000))
+    place = Workplace(
+        settings=house.configured(),
+        database=house.database,
+        store=house.store,
+        doorbell=house.doorbell,
+        drain=threading.Event(),
+    )
+
+    def refuse(message: FromChild) -> None:
+        raise LeaseLost(f"{message.type} is news of somebody else's work")
+
+    heartbeat = Heartbeat(house.database, claim, settings=place.settings)
+    file = {"path": str(text), "filename": "story.txt", "sha256": "5" * 64, "id": "file_story"}
+    task = {"make": "corpus", "files": [file], "options": {}, "algorithm": "bpe"}
+    try:
+        with pytest.raises(LeaseLost):
+            run_corpus_process(
+                place, claim, directory, task, heartbeat=heartbeat, on_message=refuse
+            )
+    finally:
+        heartbeat.stop()
+    child = ProcessIdentity.from_json(json.loads((directory / "child.json").read_text()))
+    assert child.is_known_dead
