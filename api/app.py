@@ -21,7 +21,7 @@ from api.routes import checkpoints, corpora, events, files, jobs, models, servic
 from api.shutdown import calling_on_stop
 from core.settings import Settings
 from db.engine import Database
-from services.doorbell import CeleryDoorbell, Doorbell, SilentDoorbell
+from services.doorbell import Doorbell, open_doorbell
 from services.reconcile import Reconciler
 from storage.open import open_store
 
@@ -60,7 +60,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     database = Database(settings.database_url)
     store = open_store(settings.store_url)
-    doorbell = CeleryDoorbell(settings.broker_url) if settings.broker_url else SilentDoorbell()
+    doorbell = open_doorbell(settings.broker_url)
     watch = EventWatch(event_counters(database))
     app.state.service = Service(
         settings=settings, database=database, store=store, doorbell=doorbell, watch=watch
@@ -88,8 +88,7 @@ async def _reconciling(reconciler: Reconciler) -> AsyncIterator[None]:
 
 
 def _close(database: Database, doorbell: Doorbell) -> None:
-    if isinstance(doorbell, CeleryDoorbell):
-        doorbell.close()
+    doorbell.close()
     database.close()
 
 

@@ -161,3 +161,8 @@ class CeleryDoorbell:
                 self._app.send_task(RUN_TASK, args=[name], queue=name, retry=False)
             except Exception as error:  # noqa: BLE001 - any driver's; the reconciler rings again
                 _log.warning("The doorbell of %s cannot ring: %s", name, error)
+
+
+def open_doorbell(broker_url: str) -> Doorbell:
+    """The doorbell of a broker, or a silent one where there is none."""
+    return CeleryDoorbell(broker_url) if broker_url else SilentDoorbell()

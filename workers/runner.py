@@ -24,7 +24,7 @@ from core.settings import Settings
 from db.engine import Database
 from services import attempts, recovery
 from services.attempts import Claim
-from services.doorbell import CeleryDoorbell, SilentDoorbell
+from services.doorbell import open_doorbell
 from storage.open import open_store
 from workers.heartbeat import Heartbeat
 from workers.kinds.making import make
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     die_with_parent()
     settings = Settings()
     log.configure(level=settings.log_level, log_format=settings.log_format)
-    doorbell = CeleryDoorbell(settings.broker_url) if settings.broker_url else SilentDoorbell()
+    doorbell = open_doorbell(settings.broker_url)
     place = Workplace(
         settings=settings,
         database=Database(settings.database_url),

@@ -19,7 +19,7 @@ from celery.signals import worker_init, worker_shutting_down
 from core.settings import Settings
 from db.engine import Database
 from services import reconcile
-from services.doorbell import RUN_TASK, CeleryDoorbell
+from services.doorbell import RUN_TASK, open_doorbell
 from workers.celery_app import app
 from workers.lifeline import PARENT_VARIABLE
 
@@ -85,7 +85,7 @@ def free_the_dead() -> None:
     """Free at once what dead processes of this host still hold, instead of when the lease ends."""
     settings = Settings()
     database = Database(settings.database_url)
-    doorbell = CeleryDoorbell(settings.broker_url)
+    doorbell = open_doorbell(settings.broker_url)
     try:
         reconcile.free_leases_of_the_dead(database, doorbell=doorbell)
     finally:
@@ -107,6 +107,6 @@ def _drain(**_: Any) -> None:  # noqa: ANN401 - Celery's signals pass anything
 
 
 def _ring(queue_name: str) -> None:
-    doorbell = CeleryDoorbell(Settings().broker_url)
+    doorbell = open_doorbell(Settings().broker_url)
     doorbell.ring([queue_name])
     doorbell.close()
