@@ -37,7 +37,10 @@ _DEFAULT_CONTEXT_LENGTH = 512
 _FEWEST_STEPS = 500
 """A small corpus gets a smaller batch rather than fewer optimizer steps than this."""
 _UNTIMED_STEPS = 1000
-"""How often to evaluate when only the clock limits a job: every tenth of this."""
+"""How long a job is taken to be when only the clock limits it."""
+_EVALUATION_SHARE = 0.03
+"""Held-out tokens a look, of all tokens trained on: ten looks then cost a tenth of the job."""
+_FEWEST_EVALUATION_TOKENS, _MOST_EVALUATION_TOKENS = 8_192, 131_072
 _LONGEST_EVALUATION_GAP = 1000
 
 
@@ -74,10 +77,11 @@ def resolve(
         batch_tokens = request.batch_tokens or _batch_tokens(
             request.model, shape, preset, budget, train_tokens
         )
-        num_steps = budget.num_steps(batch_tokens=batch_tokens, tokens_per_epoch=train_tokens)
-        every_steps = min(
-            _LONGEST_EVALUATION_GAP, max(1, (num_steps or _UNTIMED_STEPS) // _EVALUATIONS_PER_JOB)
+        num_steps = (
+            budget.num_steps(batch_tokens=batch_tokens, tokens_per_epoch=train_tokens)
+            or _UNTIMED_STEPS
         )
+        every_steps = min(_LONGEST_EVALUATION_GAP, max(1, num_steps // _EVALUATIONS_PER_JOB))
         asked = request.optimizer
         spec = JobSpec(
             corpus=corpus_id,
@@ -97,6 +101,7 @@ def resolve(
                 every_steps=request.evaluation.every_steps or every_steps,
                 prompts=tuple(request.evaluation.prompts) if architecture == "decoder" else (),
                 blanks=tuple(request.evaluation.blanks) if architecture == "encoder" else (),
+                max_tokens=_evaluation_tokens(num_steps * batch_tokens),
             ),
             checkpoints=CheckpointSpec(
                 every_steps=request.checkpoints.every_steps
@@ -172,6 +177,12 @@ def _batch_tokens(
     fitting = min(limits, default=usual * _FEWEST_STEPS) // _FEWEST_STEPS
     batch = min(usual, max(fitting, usual // 16))
     return max(1, batch // shape.context_length) * shape.context_length
+
+
+def _evaluation_tokens(train_tokens: int) -> int:
+    """How much held-out text each evaluation reads, the one before the first step included."""
+    wanted = int(train_tokens * _EVALUATION_SHARE)
+    return min(max(wanted, _FEWEST_EVALUATION_TOKENS), _MOST_EVALUATION_TOKENS)
 
 
 def _warnings(request: JobRequest, architecture: Architecture) -> tuple[str, ...]:
