@@ -149,7 +149,7 @@ class EvaluationSpec(Frozen):
         default=(), max_length=MAX_PROMPTS, strict=False, description="Filled by an encoder"
     )
     max_tokens: int = Field(
-        default=131_072, ge=1, le=10**9, description="Held-out tokens read at each evaluation"
+        default=131_072, ge=1, le=10**9, description="Most held-out tokens read at each evaluation"
     )
 
 

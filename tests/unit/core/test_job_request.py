@@ -58,7 +58,7 @@ def test_a_small_corpus_gets_a_smaller_batch_rather_than_a_handful_of_steps() ->
 def test_a_short_job_does_not_spend_its_time_on_evaluations() -> None:
     short = resolved(parse(model="small", budget={"steps": 3}))
     long = resolved(parse(model="small"))
-    assert short.evaluation.max_tokens < 10_000 < 100_000 < long.evaluation.max_tokens
+    assert long.evaluation.max_tokens > 10 * short.evaluation.max_tokens
 
 
 def test_the_same_request_always_gives_the_same_spec() -> None:
