@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from fastapi import Depends, Query, Request
@@ -36,11 +35,6 @@ class Service:
     store: Store
     doorbell: Doorbell
     watch: EventWatch
-
-    @property
-    def cache_dir(self) -> Path:
-        """Where what lies in a distant store is kept for the next time."""
-        return self.settings.scratch_dir / "cache"
 
     @property
     def upload_limits(self) -> UploadLimits:

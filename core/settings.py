@@ -70,6 +70,11 @@ class Settings(BaseSettings):
         return self.data_dir / "scratch"
 
     @property
+    def cache_dir(self) -> Path:
+        """Where a distant store's bytes are kept on this host; they can be brought again."""
+        return self.data_dir / "cache"
+
+    @property
     def log_dir(self) -> Path:
         """Where each process and each attempt writes its log."""
         return self.data_dir / "logs"

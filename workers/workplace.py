@@ -28,11 +28,6 @@ class Workplace:
     drain: threading.Event
     """Set when this worker is asked to leave."""
 
-    @property
-    def cache(self) -> Path:
-        """Where a distant store's bytes are kept on this host."""
-        return self.settings.data_dir / "cache"
-
     def log_of(self, claim: Claim) -> Path:
         """Where the children of an attempt write what they have to say."""
         return log_path(self.settings.log_dir, subject_id=claim.subject_id, number=claim.number)

@@ -128,7 +128,7 @@ def list_corpus_documents(
         split=split,
         start=_document_number(after, split=split),
         limit=limit,
-        cache=service.cache_dir,
+        cache=service.settings.cache_dir,
     )
     views = [
         DocumentObject(
@@ -162,7 +162,7 @@ def make_examples(
         seed=body.seed,
         limit=body.limit,
         store=service.store,
-        cache=service.cache_dir,
+        cache=service.settings.cache_dir,
     )
     return list_of(
         [

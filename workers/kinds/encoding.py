@@ -49,7 +49,7 @@ def run_corpus_process(
 
 def corpus_directory(place: Workplace, corpus_id: str) -> Path:
     """A ready corpus as a local directory."""
-    return place.store.materialise(keys.corpus(corpus_id), cache=place.cache)
+    return place.store.materialise(keys.corpus(corpus_id), cache=place.settings.cache_dir)
 
 
 def store_tokenizer(place: Workplace, directory: Path, tokenizer_id: str) -> None:

@@ -154,7 +154,7 @@ def _bring(place: Workplace, source: _Source, directory: Path) -> SourceFile:
             param="files",
         )
     if len(source.pieces) == 1:
-        path = place.store.materialise_file(source.pieces[0], cache=place.cache)
+        path = place.store.materialise_file(source.pieces[0], cache=place.settings.cache_dir)
     else:
         directory.mkdir(exist_ok=True)
         path = directory / source.id

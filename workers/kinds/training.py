@@ -80,7 +80,7 @@ def _attempt(place: Workplace, claim: Claim, directory: Path, *, heartbeat: Hear
         directory / "training",
         task={
             "spec": assignment.spec.model_dump_json(),
-            "dataset": str(place.store.materialise(prefix, cache=place.cache)),
+            "dataset": str(place.store.materialise(prefix, cache=place.settings.cache_dir)),
             "resume": None if resume is None else str(resume),
             "execution": assignment.execution,
             "fence": claim.fence,
@@ -154,7 +154,7 @@ def _latest_whole_checkpoint(place: Workplace, claim: Claim) -> Path | None:
         if checkpoint is None:
             return None
         try:
-            directory = place.store.materialise(checkpoint.prefix, cache=place.cache)
+            directory = place.store.materialise(checkpoint.prefix, cache=place.settings.cache_dir)
             checkpoints.verify(directory, files)
         except (CheckpointDamaged, NotFound) as error:
             _mark_corrupt(place, claim, checkpoint, reason=error.message)
@@ -178,7 +178,9 @@ def _encode(
     heartbeat: Heartbeat,
 ) -> Ending:
     """Make the dataset that this job is the first to need."""
-    tokenizer = place.store.materialise(keys.tokenizer(assignment.tokenizer_id), cache=place.cache)
+    tokenizer = place.store.materialise(
+        keys.tokenizer(assignment.tokenizer_id), cache=place.settings.cache_dir
+    )
     ending = run_corpus_process(
         place,
         claim,
