@@ -88,7 +88,7 @@ class Reconciler:
 
     def expire_leases(self) -> int:
         """Abandon the attempts whose owner let the lease run out; returns how many."""
-        with self._database.unit_of_work(project_id=None, write=True) as uow:
+        with self._database.unit_of_work(project_id=None) as uow:
             expired = [(work.id, work.fence, work.project_id) for work in uow.work.expired()]
         for work_id, fence, project_id in expired:
             with self._database.unit_of_work(project_id, write=True) as uow:

@@ -279,10 +279,7 @@ class WorkRepository:
         return list(self._session.scalars(query))
 
     def expired(self, *, limit: int = 100) -> list[Work]:
-        """Work whose owner let the lease run out, locked so that it stays so.
-
-        What another transaction has in hand just now (a late owner, a claim) is left out.
-        """
+        """Work whose owner let the lease run out; see `find_held` for whether it is still so."""
         query = (
             select(Work)
             .where(
@@ -292,8 +289,6 @@ class WorkRepository:
             )
             .order_by(Work.id)
             .limit(limit)
-            .with_for_update(skip_locked=True, key_share=True)
-            .execution_options(populate_existing=True)
         )
         return list(self._session.scalars(query))
 
