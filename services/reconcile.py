@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import socket
 import threading
 import time
@@ -25,10 +24,9 @@ from db.engine import Database
 from db.tables import Attempt
 from services import checkpoints, recovery
 from services.doorbell import Doorbell
+from storage import keys
 from storage.base import Store
 
-CHECKPOINTS: Final = "checkpoints/"
-_CHECKPOINT: Final = re.compile(r"checkpoints/(?P<job>[^/]+)/step-\d+-f(?P<fence>\d+)/")
 _LEADER: Final = "reconciler"
 _SECONDS_BETWEEN_SWEEPS: Final = 600.0
 _ORPHAN_AGE: Final = timedelta(hours=1)
@@ -141,11 +139,9 @@ class Reconciler:
 
         They were put by an attempt that ended before it could commit them.
         """
-        num_swept = 0
-        matches = (_CHECKPOINT.match(item.key) for item in self._store.list(CHECKPOINTS))
-        stored = {found[0]: found for found in matches if found}
-        for prefix, found in stored.items():
-            num_swept += self._sweep(prefix, job_id=found["job"], fence=int(found["fence"]))
+        found = (keys.CheckpointAddress.of(item.key) for item in self._store.list(keys.CHECKPOINTS))
+        stored = dict.fromkeys(address for address in found if address is not None)
+        num_swept = sum(self._sweep(address) for address in stored)
         self._store.sweep(older_than=_ORPHAN_AGE)
         return num_swept
 
@@ -167,14 +163,14 @@ class Reconciler:
             missing = count - self._doorbell.waiting(queue_name)
             yield from [queue_name] * max(0, missing)
 
-    def _sweep(self, prefix: str, *, job_id: str, fence: int) -> bool:
+    def _sweep(self, address: keys.CheckpointAddress) -> bool:
         with self._database.unit_of_work(project_id=None) as uow:
-            is_needed = uow.upkeep.knows_checkpoint(prefix) or uow.upkeep.may_still_commit(
-                job_id, fence=fence, within=_ORPHAN_AGE
+            is_needed = uow.upkeep.knows_checkpoint(address.prefix) or uow.upkeep.may_still_commit(
+                address.job_id, fence=address.fence, within=_ORPHAN_AGE
             )
         if not is_needed:
-            _log.info("Checkpoint %s was never committed, or is deleted; its bytes go", prefix)
-            self._store.delete_prefix(prefix)
+            _log.info("%s was never committed, or is deleted; its bytes go", address)
+            self._store.delete_prefix(address.prefix)
         return not is_needed
 
 

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+from typing import Final, Self
+
+CHECKPOINTS: Final = "checkpoints/"
+_CHECKPOINT: Final = re.compile(
+    rf"{CHECKPOINTS}(?P<job_id>[^/]+)/step-(?P<step>\d+)-f(?P<fence>\d+)/"
+)
+
 
 def file_blob(blob_id: str) -> str:
     """The bytes of a blob."""
@@ -25,9 +34,31 @@ def dataset(digest: str) -> str:
 
 def job_checkpoints(job_id: str) -> str:
     """The prefix of all checkpoints of a job."""
-    return f"checkpoints/{job_id}/"
+    return f"{CHECKPOINTS}{job_id}/"
 
 
 def checkpoint(job_id: str, step: int, fence: int) -> str:
     """The prefix of a checkpoint; the fence keeps a stale owner's writes apart."""
     return f"{job_checkpoints(job_id)}step-{step:08d}-f{fence}/"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointAddress:
+    """Whose checkpoint lies somewhere."""
+
+    job_id: str
+    step: int
+    fence: int
+
+    @classmethod
+    def of(cls, key: str) -> Self | None:
+        """The checkpoint that a key belongs to; None if it belongs to none."""
+        found = _CHECKPOINT.match(key)
+        if found is None:
+            return None
+        return cls(job_id=found["job_id"], step=int(found["step"]), fence=int(found["fence"]))
+
+    @property
+    def prefix(self) -> str:
+        """As `checkpoint` gives it."""
+        return checkpoint(self.job_id, self.step, self.fence)

@@ -21,3 +21,11 @@ def test_attempts_at_the_same_step_write_to_different_prefixes_of_their_job() ->
 def test_prefixes_sort_by_step() -> None:
     prefixes = [keys.checkpoint("job_1", step, 1) for step in (2, 10, 99_999_999)]
     assert sorted(prefixes) == prefixes
+
+
+def test_every_key_of_a_checkpoint_tells_whose_it_is() -> None:
+    prefix = keys.checkpoint("job_1", 1000, 7)
+    address = keys.CheckpointAddress.of(f"{prefix}training_state/state.json")
+    assert address == keys.CheckpointAddress(job_id="job_1", step=1000, fence=7)
+    assert address.prefix == prefix
+    assert keys.CheckpointAddress.of("checkpoints/job_1/notes.txt") is None
