@@ -19,6 +19,14 @@ from storage.base import Store
 
 BUDGET_SPENT: Final = "budget"
 _DISK_IS_FULL: Final = "the disk is full"
+_ENDINGS: Final[Mapping[AttemptOutcome, str]] = {
+    AttemptOutcome.COMPLETED: "was completed",
+    AttemptOutcome.FAILED: "failed",
+    AttemptOutcome.CANCELLED: "was cancelled",
+    AttemptOutcome.PAUSED: "was paused",
+    AttemptOutcome.PREEMPTED: "was asked to leave",
+    AttemptOutcome.ABANDONED: "was cut off",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +71,8 @@ def start(uow: UnitOfWork, claim: Claim) -> Job:
     elif claim.previous_outcome is not AttemptOutcome.PAUSED:
         uow.record_event(
             "job.recovered",
-            message=f"Job {job.name!r} goes on from step {step}; the attempt before this one was "
-            f"{claim.previous_outcome}.",
+            message=f"Job {job.name!r} goes on from step {step}; the attempt before this one "
+            f"{_ENDINGS[claim.previous_outcome]}.",
             job_id=job.id,
             data=data,
         )

@@ -17,7 +17,7 @@ from training.ports import StopSignal
 from workers.adapters import Output, PipeStopSignal, take_standard_output
 from workers.children import TASK_FILE
 from workers.failures import explain
-from workers.lifeline import die_with_parent
+from workers.lifeline import die_first_for_want_of_memory, die_with_parent
 from workers.messages import Done
 
 Task = Mapping[str, Any]
@@ -34,6 +34,7 @@ def run_child(perform: Perform) -> int:
         The exit code, a :class:`core.lifecycle.ExitCode`.
     """
     die_with_parent()
+    die_first_for_want_of_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; see runner
     faulthandler.enable()
     logging.basicConfig(

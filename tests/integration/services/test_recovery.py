@@ -128,6 +128,9 @@ def test_expired_lease_is_abandoned_and_rung_for(
     claim = office.claim("train.1")
     start(office, claim)
     assert office.events(job.id) == ["job.queued", "job.started", "job.recovered"]
+    with office.database.unit_of_work() as uow:
+        [recovered] = uow.events.page(job_id=job.id, types=["job.recovered"]).items
+    assert recovered.message.endswith("from step 0; the attempt before this one was cut off.")
 
 
 def test_wish_to_cancel_is_fulfilled_though_the_worker_is_dead(

@@ -83,6 +83,17 @@ def test_what_anyone_prints_goes_to_the_log_and_not_into_the_protocol(
     assert "from a grandchild" in log
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels choose by themselves")
+def test_a_machine_without_memory_loses_the_child_first(start: Start) -> None:
+    child = start(
+        """
+        with open("/proc/self/oom_score_adj") as score:
+            return ExitCode.DONE, {"score": int(score.read())}
+        """
+    )
+    assert listen(child) == [Done(result={"score": 1000})]
+
+
 @pytest.mark.parametrize(
     ("error", "code", "name"),
     [
