@@ -39,14 +39,6 @@ class CorpusRequest(CorpusFields):
     )
 
 
-class CorpusError(Answer):
-    """Why something failed."""
-
-    code: str
-    message: str
-    param: str | None = None
-
-
 class CorpusObject(Answer):
     """A corpus: documents made from files."""
 

@@ -28,13 +28,6 @@ class AttemptRepository(OwnedRepository[Attempt]):
         )
         return list(self._session.scalars(query))
 
-    def find_by_fence(self, work_id: str, *, fence: int) -> Attempt | None:
-        """The attempt that a claim began, or None."""
-        query = self._owned(select(Attempt)).where(
-            Attempt.work_id == work_id, Attempt.fence == fence
-        )
-        return self._session.scalars(query).one_or_none()
-
     def find_latest(self, subject_id: str) -> Attempt | None:
         """The latest attempt at a corpus, a tokenizer or a job, or None."""
         query = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import delete, exists, select
 
 from db.repositories.owned import OwnedRepository
 from db.tables import Blob, FilePiece
@@ -28,16 +28,6 @@ class BlobRepository(OwnedRepository[Blob]):
         )
         return self._session.scalars(query).one_or_none()
 
-    def num_references(self, blob_id: str) -> int:
-        """How many pieces of files are these bytes."""
-        query = (
-            self._owned(select(func.count(FilePiece.file_id)))
-            .select_from(FilePiece)
-            .join(Blob, Blob.id == FilePiece.blob_id)
-            .where(Blob.id == blob_id)
-        )
-        return self._session.scalar(query) or 0
-
     def delete_unreferenced(self, blob_ids: Collection[str]) -> list[str]:
         """Forget those of the blobs that no file refers to any more.
 
@@ -55,8 +45,3 @@ class BlobRepository(OwnedRepository[Blob]):
             .execution_options(synchronize_session=False)
         )
         return list(self._session.scalars(statement))
-
-    def total_bytes(self) -> int:
-        """What the project's blobs take in the store."""
-        query = self._owned(select(func.coalesce(func.sum(Blob.num_bytes), 0)))
-        return int(self._session.scalar(query) or 0)

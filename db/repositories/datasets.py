@@ -30,13 +30,6 @@ class DatasetRepository:
         """The dataset of this digest, or None."""
         return self._session.scalars(self._owned().where(Dataset.digest == digest)).one_or_none()
 
-    def find_encoded(self, *, corpus_id: str, tokenizer_id: str) -> Dataset | None:
-        """The corpus as this tokenizer encodes it, or None if nobody has needed it yet."""
-        query = self._owned().where(
-            Dataset.corpus_id == corpus_id, Dataset.tokenizer_id == tokenizer_id
-        )
-        return self._session.scalars(query.order_by(Dataset.digest).limit(1)).one_or_none()
-
     def of_corpus(self, corpus_id: str) -> list[Dataset]:
         """Every encoding of a corpus."""
         query = self._owned().where(Dataset.corpus_id == corpus_id).order_by(Dataset.digest)

@@ -34,11 +34,6 @@ class EventRepository:
         self._scope = scope
         self._session = scope.session
 
-    def find(self, identifier: str) -> Event | None:
-        """The event, or None."""
-        query = self._owned().where(Event.id == identifier)
-        return self._session.scalars(query).one_or_none()
-
     def read_after(
         self, number: int, *, job_id: str | None = None, limit: int = 100
     ) -> list[Event]:

@@ -45,16 +45,6 @@ class FileRepository(OwnedRepository[File]):
         query = self._owned(select(File)).where(File.id.in_(file_ids))
         return {file.id: file for file in self._session.scalars(query)}
 
-    def expired(self, *, limit: int = 100) -> list[File]:
-        """Files whose time is over, longest ago first."""
-        query = (
-            self._owned(select(File))
-            .where(File.expires_at <= self._scope.now())
-            .order_by(File.expires_at)
-            .limit(limit)
-        )
-        return list(self._session.scalars(query))
-
     def page(
         self,
         *,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import exists, select
 
 from core.lifecycle import CheckpointStatus, JobStatus
 from db.repositories.owned import OwnedRepository
@@ -42,15 +42,6 @@ class JobRepository(OwnedRepository[Job]):
         if tokenizer_id is not None:
             query = query.where(Job.tokenizer_id == tokenizer_id)
         return list(self._session.scalars(query.order_by(Job.id)))
-
-    def count_by_status(self) -> dict[JobStatus, int]:
-        """How many of the project's jobs are in each status; those with none are left out."""
-        query = (
-            select(Job.status, func.count(Job.id))
-            .where(Job.project_id == self._scope.project_id)
-            .group_by(Job.status)
-        )
-        return dict(self._session.execute(query).all())
 
     def page(
         self,

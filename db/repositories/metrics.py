@@ -102,17 +102,6 @@ class MetricRepository:
             query = query.where(or_(inner.c.position == 0, reached > before))
         return list(self._session.scalars(query))
 
-    def names(self, job_id: str) -> list[str]:
-        """Which metrics a job has."""
-        query = (
-            select(Metric.name)
-            .join(Job, Job.id == Metric.job_id)
-            .where(Job.project_id == self._scope.project_id, Metric.job_id == job_id)
-            .distinct()
-            .order_by(Metric.name)
-        )
-        return list(self._session.scalars(query))
-
     def _owns(self, job_id: str) -> bool:
         query = select(Job.id).where(Job.id == job_id, Job.project_id == self._scope.project_id)
         return self._session.scalar(query) is not None
