@@ -1,4 +1,4 @@
 """The HTTP API: routes, schemas, errors.
 
-Imported by cli.
+Imported by nobody: the server loads `api.app`.
 """

@@ -1,7 +1,7 @@
 """From a request to a spec: every default is decided here, and nowhere else.
 
-Pure arithmetic on the request and on two facts about the data (the vocabulary and the bytes of
-text), so that the same request on the same corpus always gives the same spec.
+Pure arithmetic on the request and on two facts about the data (the sizes of the vocabulary
+and of the training split), so that the same request on the same corpus always gives the same spec.
 """
 
 from __future__ import annotations

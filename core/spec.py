@@ -1,9 +1,9 @@
 """The spec: everything that determines a job's result, validated once and then trusted.
 
 A :class:`JobSpec` is complete: no default is left to be guessed by whoever reads it. It is made
-from a user's request by ``services.jobs``, frozen when the job's corpus and tokenizer are known,
-answered back as ``job.spec``, and handed to the trainer as ``spec.json``. It knows nothing of the
-service: ``python -m training`` runs on the same file.
+from a user's request by ``core.resolve``, frozen when the job's corpus and tokenizer are known,
+answered back as ``job.spec``, and handed to the trainer. It knows nothing of the service:
+``python -m training`` runs on the same JSON.
 """
 
 from __future__ import annotations

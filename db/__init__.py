@@ -1,4 +1,4 @@
 """Tables, queries, transactions and migrations: all SQL lives here.
 
-Imported by services, and by workers, api and cli for the unit of work.
+Imported by services, by workers and api for the unit of work, and by cli to migrate.
 """

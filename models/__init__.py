@@ -1,4 +1,4 @@
 """Neural networks in torch, with the tensor names of the Hugging Face layout.
 
-Imported by training and inference.
+Imported by training.
 """

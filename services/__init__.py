@@ -1,4 +1,4 @@
 """Use cases: every business rule that both the API and the workers need, in short transactions.
 
-Imported by api, workers and cli.
+Imported by api and workers.
 """

@@ -1,4 +1,4 @@
 """Bytes by key: a local directory or an object store behind one protocol.
 
-Imported by services, workers, api and cli.
+Imported by services, workers and api.
 """

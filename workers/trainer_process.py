@@ -1,6 +1,6 @@
 """``python -m workers.trainer_process DIRECTORY``: the engine in a process of its own.
 
-Knows files and pipes alone. This and the inference server are the only processes with torch.
+Knows files and pipes alone. The only process of the service that has torch.
 """
 
 from __future__ import annotations
