@@ -140,7 +140,8 @@ class HeadAsGet:
 class BodyPace:
     """Gives up on a body that stalls: the server itself waits for ever.
 
-    Only until the body is whole; an event stream may then wait as long as it likes.
+    Only until the body is whole or the answer begins; an event stream may then wait as long as it
+    likes.
     """
 
     def __init__(self, app: ASGIApp, *, idle_seconds: float = IDLE_SECONDS) -> None:
@@ -152,7 +153,12 @@ class BodyPace:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        waited, received, whole = 0.0, 0, False
+        waited, received, whole, answered = 0.0, 0, False, False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal answered
+            answered = True
+            await send(message)
 
         async def receive_in_time() -> Message:
             nonlocal waited, received, whole
@@ -163,6 +169,8 @@ class BodyPace:
             try:
                 message = await asyncio.wait_for(receive(), min(self._idle_seconds, allowed))
             except TimeoutError:
+                if answered:  # whoever listens now only wants to know when the client goes
+                    return await receive()
                 raise HTTPException(
                     408,
                     f"The body stalled after {received} bytes.",
@@ -173,7 +181,7 @@ class BodyPace:
             whole = not message.get("more_body", False)
             return message
 
-        await self._app(scope, receive_in_time, send)
+        await self._app(scope, receive_in_time, send_and_note)
 
 
 def is_loopback(host: str) -> bool:

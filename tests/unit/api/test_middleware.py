@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.testclient import TestClient
-from starlette.types import Message
+from starlette.types import Message, Receive, Scope, Send
 
 from api import errors, middleware
 from api.middleware import BodyPace, is_loopback
@@ -172,3 +172,22 @@ def test_a_body_that_drips_is_given_up() -> None:
 
 def test_a_body_in_time_is_read() -> None:
     assert asyncio.run(_statuses(pause_seconds=0, num_pauses=5)) == [200]
+
+
+def test_who_is_answered_already_may_keep_the_rest_of_the_body() -> None:
+    heard: list[Message] = []
+
+    async def stream(scope: Scope, receive: Receive, send: Send) -> None:
+        del scope
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        heard.append(await receive())
+
+    async def receive() -> Message:
+        await asyncio.sleep(0.2)  # four times as long as a body may be silent
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        assert message["type"] == "http.response.start"
+
+    asyncio.run(BodyPace(stream, idle_seconds=0.05)({"type": "http"}, receive, send))
+    assert heard == [{"type": "http.disconnect"}]
