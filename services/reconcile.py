@@ -67,21 +67,27 @@ class Reconciler:
     def run_once(self) -> bool:
         """Do everything that is due, if this process leads.
 
+        What needs a part that is away (the broker, the store) keeps nothing else from being done.
+
         Returns:
             Whether it leads.
 
         Raises:
-            Unavailable: the database or the store cannot be reached.
+            Unavailable: the database cannot be reached.
         """
         if not self._leads():
             return False
-        free_leases_of_the_dead(self._database, doorbell=self._doorbell)
-        self.expire_leases()
-        self.ring_again()
-        self.prune_checkpoints()
-        if time.monotonic() - self._swept_at >= _SECONDS_BETWEEN_SWEEPS:
-            self._swept_at = time.monotonic()
-            self.sweep_orphans()
+        for duty in (
+            self._free_leases_of_the_dead,
+            self.expire_leases,
+            self.ring_again,
+            self.prune_checkpoints,
+            self._sweep_when_due,
+        ):
+            try:
+                duty()
+            except Unavailable as error:
+                _log.warning("%s must wait: %s", duty.__name__.strip("_"), error.message)
         return True
 
     def expire_leases(self) -> int:
@@ -156,6 +162,14 @@ class Reconciler:
         if leads:
             self._renew_at = time.monotonic() + lease / 3
         return leads
+
+    def _free_leases_of_the_dead(self) -> None:
+        free_leases_of_the_dead(self._database, doorbell=self._doorbell)
+
+    def _sweep_when_due(self) -> None:
+        if time.monotonic() - self._swept_at >= _SECONDS_BETWEEN_SWEEPS:
+            self._swept_at = time.monotonic()
+            self.sweep_orphans()
 
     def _missing_rings(self, eligible: Counter[str]) -> Iterator[str]:
         """One ring for each piece of work, less those that still wait in the broker's queue."""

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import Unavailable
 from core.settings import Settings
 from services import checkpoints, job_runs
 from services.attempts import Claim
+from services.doorbell import SilentDoorbell
 from services.reconcile import Reconciler
 from tests.integration.fakes import FakeClock
 from tests.integration.services.conftest import Office
@@ -17,6 +19,13 @@ from tests.integration.services.conftest import Office
 @pytest.fixture
 def reconciler(office: Office, tmp_path: Path) -> Reconciler:
     return Reconciler(office.database, office.doorbell, office.store, Settings(data_dir=tmp_path))
+
+
+class DeadBroker(SilentDoorbell):
+    """A doorbell whose broker is away."""
+
+    def waiting(self, queue_name: str) -> int:
+        raise Unavailable(f"Nobody answers for {queue_name}.")
 
 
 def begin(office: Office, *, keep_last: int, keep_best: int) -> Claim:
@@ -124,3 +133,16 @@ def test_best_checkpoint_is_one_that_exists_after_pruning(
     clock.advance(120)
     reconciler.prune_checkpoints()
     assert office.job(claim.subject_id).best_checkpoint_id == latest
+
+
+def test_broker_that_is_away_keeps_nothing_from_being_pruned(
+    office: Office, clock: FakeClock, tmp_path: Path
+) -> None:
+    claim = begin(office, keep_last=1, keep_best=0)
+    for step in (1, 2):
+        office.commit_checkpoint(claim, step=step)
+    office.new_job(office.job(claim.subject_id).corpus_id)  # which nobody claims
+    clock.advance(120)
+    settings = Settings(data_dir=tmp_path, lease_seconds=600)
+    Reconciler(office.database, DeadBroker(), office.store, settings).run_once()
+    assert office.steps_saved(claim.subject_id) == [2]
