@@ -111,6 +111,11 @@ def bears_fruit(work: Work) -> None:
     work.num_fruitless = 0
 
 
+def forgive(work: Work) -> None:
+    """The attempt that ends here does not count."""
+    work.num_fruitless = max(0, work.num_fruitless - 1)
+
+
 def retry_delay(num_fruitless: int) -> timedelta:
     """How long work rests after so many fruitless attempts in a row: 0 s, 5 s, 10 s, ... 5 min."""
     if num_fruitless <= 0:

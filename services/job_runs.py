@@ -275,7 +275,7 @@ def leave(
         attempts.end(uow, claim, outcome=AttemptOutcome.CANCELLED, exit_code=exit_code)
         jobs.end_cancelled(uow, job)
     elif task.desired_status is DesiredStatus.PAUSED:
-        _forgive(task)
+        attempts.forgive(task)
         uow.work.release(claim.work_id, fence=claim.fence)
         attempts.end(uow, claim, outcome=AttemptOutcome.PAUSED, exit_code=exit_code)
         jobs.end_paused(uow, job, reason="paused by the user")
@@ -326,17 +326,12 @@ def spec_of(job: Job) -> JobSpec:
 
 def _queue_again(uow: UnitOfWork, job: Job, task: Work, *, reason: str, doorbell: Doorbell) -> None:
     """Anybody may go on with it at once, and the attempt that ends here does not count."""
-    _forgive(task)
+    attempts.forgive(task)
     uow.work.release(task.id, fence=task.fence)
     job.status = JobStatus.QUEUED
     job.phase = None
     job.status_reason = reason
     work.announce(uow, [task], doorbell=doorbell)
-
-
-def _forgive(task: Work) -> None:
-    """An attempt that was asked to leave does not count."""
-    task.num_fruitless = max(0, task.num_fruitless - 1)
 
 
 def _usage(usage: Mapping[str, Any], change: Advance, *, tokens: int) -> dict[str, Any]:

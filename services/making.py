@@ -124,7 +124,7 @@ def leave(
 ) -> None:
     """This worker was asked to go; another begins anew."""
     task = uow.work.require(claim.work_id, fence=claim.fence)
-    task.num_fruitless = max(0, task.num_fruitless - 1)
+    attempts.forgive(task)
     uow.work.release(claim.work_id, fence=claim.fence)
     attempts.end(uow, claim, outcome=AttemptOutcome.PREEMPTED, exit_code=exit_code)
     _subject(uow, claim.kind, claim.subject_id).status = ResourceStatus.QUEUED
