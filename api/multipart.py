@@ -16,9 +16,9 @@ from streaming_form_data import (  # type: ignore[import-untyped]
 from streaming_form_data.targets import BaseTarget  # type: ignore[import-untyped]
 
 from api.json_body import check_text
+from api.schemas.files import MAX_FORM_PARTS
 from core.errors import InvalidRequest, MalformedRequest, TooLarge
 
-MAX_PARTS: Final = 1000
 _MAX_SILENT_BYTES: Final = 1 << 16
 """Bytes of headers and boundaries between two pieces of content; more is no honest client."""
 _PIECE: Final = 1 << 18
@@ -138,8 +138,8 @@ class _Parts(BaseTarget):  # type: ignore[misc] # the library has no types
         """A part begins."""
         self.silent_bytes = 0
         self.num_parts += 1
-        if self.num_parts > MAX_PARTS:
-            raise TooLarge(f"A form has at most {MAX_PARTS} parts.")
+        if self.num_parts > MAX_FORM_PARTS:
+            raise TooLarge(f"A form has at most {MAX_FORM_PARTS} parts.")
         check_text(self._name, param=None)
         self.is_open = True
         self._text = bytearray()

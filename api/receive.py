@@ -17,7 +17,6 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from api.multipart import MultipartForm
 from core.errors import InvalidRequest, MalformedRequest
 from services.files import IncomingFile, ReceivedFile, UploadLimits
 from storage.base import Store
@@ -91,6 +90,8 @@ async def receive_form(
     if announced is not None:
         limits.check_announced(max(0, announced - _FORM_OVERHEAD), store=store)
     upload = Upload(store, limits)
+    from api.multipart import MultipartForm  # noqa: PLC0415 - the parser loads clients of clouds
+
     form = MultipartForm(
         request.headers.get("content-type", ""),
         open_file=upload.open_file,

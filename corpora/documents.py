@@ -25,7 +25,7 @@ from core.corpus_options import CorpusOptions
 from core.errors import BadData
 from core.spec import Frozen
 from corpora.durable import HashedFile
-from corpora.shards import SplitName
+from corpora.split_names import SplitName
 
 FORMAT: Final = 1
 MANIFEST_NAME = "manifest.json"

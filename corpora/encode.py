@@ -12,7 +12,8 @@ from tokenizers import Tokenizer
 from corpora.documents import Document, iter_documents, read_manifest
 from corpora.pieces import pieces
 from corpora.progress import Progress, ProgressCallback
-from corpora.shards import SPLIT_NAMES, DatasetManifest, DatasetWriter
+from corpora.shards import DatasetManifest, DatasetWriter
+from corpora.split_names import SPLIT_NAMES
 from corpora.tokenizer import load_tokenizer
 
 BATCH_CHARACTERS: Final = 2**21

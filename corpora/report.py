@@ -9,7 +9,7 @@ from pydantic import Field
 from core.spec import Frozen
 from corpora.documents import CorpusStats
 from corpora.readers.record import BadBytes, Dropped
-from corpora.shards import SplitName
+from corpora.split_names import SplitName
 
 NUM_EXAMPLES: Final = 5
 NUM_BAD_PLACES: Final = 50

@@ -15,7 +15,6 @@ Equal documents and an equal tokenizer give equal bytes. A document never crosse
 from __future__ import annotations
 
 import hashlib
-import json
 from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal, Self, get_args
+from typing import Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,17 +32,16 @@ from tokenizers import Tokenizer
 
 from core.errors import BadData
 from core.spec import Frozen
+from corpora.addressing import DATASET_FORMAT, dataset_digest
 from corpora.durable import HashedFile, sync_directory, write_durably
+from corpora.split_names import SPLIT_NAMES, SplitName
 from corpora.vocabulary import END_OF_TEXT
 
-FORMAT: Final = 1
 MANIFEST_NAME = "manifest.json"
 TOKENIZER_NAME = "tokenizer.json"
 TOKENS_PER_SHARD = 2**26
 """A shard is closed by the document that reaches this many tokens."""
 
-SplitName = Literal["train", "validation"]
-SPLIT_NAMES: tuple[SplitName, ...] = get_args(SplitName)
 TokenType = Literal["uint16", "uint32"]
 Part = Literal["tokens", "ends", "lengths"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -82,22 +80,12 @@ class SplitManifest(Frozen):
 class DatasetManifest(Frozen):
     """What a dataset holds and what it was made from."""
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = DATASET_FORMAT
     digest: str
     corpus_digest: str
     tokenizer_sha256: str
     dtype: TokenType
     splits: dict[SplitName, SplitManifest]
-
-
-def dataset_digest(*, corpus_digest: str, tokenizer_sha256: str) -> str:
-    """The name of the dataset that this tokenizer makes of this corpus: a sha256."""
-    made_from = {
-        "corpus_digest": corpus_digest,
-        "format": FORMAT,
-        "tokenizer_sha256": tokenizer_sha256,
-    }
-    return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
 
 
 class DatasetWriter:

@@ -22,7 +22,7 @@ from core.sizing import default_vocab_size
 from corpora.documents import CorpusManifest, iter_documents, read_manifest
 from corpora.pieces import pieces
 from corpora.progress import Progress, ProgressCallback
-from corpora.shards import SplitName
+from corpora.split_names import SplitName
 from corpora.vocabulary import NUM_SPECIAL_TOKENS, SPECIAL_TOKENS
 
 ALGORITHMS: Final = ("bpe",)

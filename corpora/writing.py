@@ -18,8 +18,8 @@ from corpora.durable import sync_directory
 from corpora.progress import Progress, ProgressCallback
 from corpora.readers.record import excerpt
 from corpora.report import Example, Findings
-from corpora.shards import SPLIT_NAMES, SplitName
 from corpora.split import Split, cut_tail
+from corpora.split_names import SPLIT_NAMES, SplitName
 from corpora.spool import Facts, Spool, document_line
 
 _DOCUMENTS_PER_PROGRESS: Final = 2**10

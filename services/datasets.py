@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from corpora.shards import dataset_digest
+from corpora.addressing import dataset_digest
 from db.tables import Corpus, Dataset, Tokenizer
 from db.unit_of_work import UnitOfWork
 from storage import keys

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final
 
 from tokenizers import Tokenizer
 
@@ -11,12 +10,10 @@ from corpora.tokenizer import decode_tokens, encode_text, load_tokenizer
 from storage import keys
 from storage.base import Store
 
-TOKENIZER_FILE: Final = "tokenizer.json"
-
 
 def tokenizer_json(store: Store, tokenizer_id: str) -> bytes:
     """The bytes of a tokenizer's ``tokenizer.json``."""
-    return b"".join(store.open(f"{keys.tokenizer(tokenizer_id)}{TOKENIZER_FILE}"))
+    return b"".join(store.open(keys.tokenizer_file(tokenizer_id)))
 
 
 def encode(store: Store, tokenizer_id: str, text: str) -> tuple[list[int], list[str]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 CHECKPOINTS: Final = "checkpoints/"
+TOKENIZER_FILE: Final = "tokenizer.json"
 _CHECKPOINT: Final = re.compile(
     rf"{CHECKPOINTS}(?P<job_id>[^/]+)/step-(?P<step>\d+)-f(?P<fence>\d+)/"
 )
@@ -25,6 +26,11 @@ def corpus(corpus_id: str) -> str:
 def tokenizer(tokenizer_id: str) -> str:
     """The prefix of a tokenizer."""
     return f"tokenizers/{tokenizer_id}/"
+
+
+def tokenizer_file(tokenizer_id: str) -> str:
+    """The key of a tokenizer's ``tokenizer.json``."""
+    return f"{tokenizer(tokenizer_id)}{TOKENIZER_FILE}"
 
 
 def dataset(digest: str) -> str:

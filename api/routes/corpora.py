@@ -28,7 +28,7 @@ from api.schemas.corpora import (
 from api.views import corpus_view
 from core.errors import InvalidRequest, MalformedRequest
 from core.lifecycle import ResourceStatus
-from services import corpora, documents, examples, files, readiness
+from services import corpora, documents, files, readiness
 
 router = APIRouter(prefix="/v1/corpora", tags=["corpora"], route_class=GuardedRoute)
 Model = TypeVar("Model", bound=BaseModel)
@@ -153,6 +153,8 @@ def make_examples(
     project_id: ProjectId,
 ) -> ListAnswer[ExampleObject]:
     """Make labelled examples, just as a job would: the blank, and what was removed."""
+    from services import examples  # noqa: PLC0415 - loads numpy, which few processes need
+
     with service.database.unit_of_work(project_id) as uow:
         source = examples.find_source(uow, corpus_id, tokenizer_id=body.tokenizer)
     made = examples.make(

@@ -10,8 +10,8 @@ from api.deps import MAX_FILES_PAGE, MAX_PAGE, ServiceDep
 from api.documentation import failures
 from api.guarded_route import GuardedRoute
 from api.json_body import MAX_DEPTH
-from api.multipart import MAX_PARTS
 from api.schemas.corpora import MAX_EXAMPLES, MAX_FILES
+from api.schemas.files import MAX_FORM_PARTS
 from api.schemas.service import Health, Limits, PartState, Readiness
 from api.schemas.tokenizers import MAX_TEXT_LENGTH, MAX_TOKENS
 from api.streams import MAX_STREAMS
@@ -56,7 +56,7 @@ async def get_limits(service: ServiceDep) -> Limits:
         file_bytes=service.settings.max_file_bytes,
         free_disk_bytes=service.settings.min_free_bytes,
         filename_characters=MAX_FILENAME_LENGTH,
-        form_parts=MAX_PARTS,
+        form_parts=MAX_FORM_PARTS,
         corpus_files=MAX_FILES,
         examples=MAX_EXAMPLES,
         page_size=MAX_PAGE,

@@ -20,7 +20,7 @@ from api.schemas.tokenizers import (
     TokenizerObject,
 )
 from core.lifecycle import ResourceStatus
-from services import encoding, readiness, tokenizers
+from services import readiness, tokenizers
 from storage import keys
 
 router = APIRouter(prefix="/v1/tokenizers", tags=["tokenizers"], route_class=GuardedRoute)
@@ -94,14 +94,14 @@ def get_tokenizer_file(
 ) -> Response:
     """Download a tokenizer as `tokenizers` and `transformers` read it."""
     tokenizer = readiness.ready_tokenizer(uow, tokenizer_id)
-    key = f"{keys.tokenizer(tokenizer.id)}{encoding.TOKENIZER_FILE}"
+    key = keys.tokenizer_file(tokenizer.id)
     assert tokenizer.sha256 is not None  # it is ready
     content = Content(
         num_bytes=service.store.size(key),
         etag=tokenizer.sha256,
         read=lambda start, end: service.store.open(key, start=start, end=end),
         media_type="application/json",
-        filename=encoding.TOKENIZER_FILE,
+        filename=keys.TOKENIZER_FILE,
     )
     return content_response(request, content)
 
@@ -111,6 +111,8 @@ def get_tokenizer_file(
 )
 def encode(tokenizer_id: Id, body: EncodeRequest, uow: Reading, service: ServiceDep) -> Encoding:
     """Turn a text into tokens."""
+    from services import encoding  # noqa: PLC0415 - loads numpy, which few processes need
+
     readiness.ready_tokenizer(uow, tokenizer_id)
     tokens, pieces = encoding.encode(service.store, tokenizer_id, body.text)
     return Encoding(tokens=tokens, pieces=pieces)
@@ -121,5 +123,7 @@ def encode(tokenizer_id: Id, body: EncodeRequest, uow: Reading, service: Service
 )
 def decode(tokenizer_id: Id, body: DecodeRequest, uow: Reading, service: ServiceDep) -> Decoding:
     """Turn tokens into a text."""
+    from services import encoding  # noqa: PLC0415 - loads numpy, which few processes need
+
     readiness.ready_tokenizer(uow, tokenizer_id)
     return Decoding(text=encoding.decode(service.store, tokenizer_id, body.tokens))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import Field
 
 from api.schemas.base import Answer
 from core.clock import unix_seconds
 from db.tables import File
+
+MAX_FORM_PARTS: Final = 1000
 
 
 class FileObject(Answer):

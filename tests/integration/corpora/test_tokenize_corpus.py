@@ -18,7 +18,8 @@ from corpora.documents import iter_documents, read_manifest
 from corpora.encode import encode_corpus, encode_texts
 from corpora.pipeline import SourceFile, build_corpus
 from corpora.progress import Progress
-from corpora.shards import SPLIT_NAMES, open_dataset
+from corpora.shards import open_dataset
+from corpora.split_names import SPLIT_NAMES
 from corpora.tokenizer import (
     TrainedTokenizer,
     decode_tokens,

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
 
 from core.errors import BadData
-from corpora.shards import DatasetWriter, dataset_digest, open_dataset, token_type
+from corpora.addressing import dataset_digest
+from corpora.shards import DatasetWriter, open_dataset, token_type
 
 DOCUMENTS = [([5, 6, 7], 11), ([], 0), ([8], 3), ([9, 10, 11, 12, 13, 14], 20), ([15, 16], 4)]
 
