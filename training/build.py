@@ -86,13 +86,7 @@ def train(
     reporter.phase("preparing" if resume is None else "recovering")
     data = open_dataset(dataset)
     tokenizer = Tokenizer.from_str(data.tokenizer_json.decode())
-    vocabulary = Vocabulary.from_tokenizer(tokenizer)
-    if vocabulary.size != spec.model.vocab_size:
-        raise BadData(
-            f"The dataset's tokenizer has {vocabulary.size} tokens, the model's embedding "
-            f"{spec.model.vocab_size} rows.",
-            param="model.vocab_size",
-        )
+    vocabulary = _vocabulary_for(spec, tokenizer)
     state = _starting_state(spec, resume=resume, settled=execution, reporter=reporter)
     execution = state.execution
     execution.prepare()
@@ -110,27 +104,9 @@ def train(
     if resume is not None:
         _restore(resume, model=model, optimizer=optimizer, dataset_digest=data.manifest.digest)
     reporter.planned(_plan(spec, loader=loader, state=state))
-
-    def look(model: LanguageModel) -> dict[str, float]:
-        return evaluate(
-            model,
-            dataset=data,
-            spec=spec,
-            vocabulary=vocabulary,
-            micro_batch=execution.micro_batch,
-            device=execution.torch_device,
-        )
-
-    def ask(model: LanguageModel) -> Samples:
-        continuations, fillings = probe(
-            model,
-            spec=spec,
-            tokenizer=tokenizer,
-            vocabulary=vocabulary,
-            device=execution.torch_device,
-        )
-        return Samples(continuations, fillings)
-
+    examiner = _Examiner(
+        spec=spec, dataset=data, tokenizer=tokenizer, vocabulary=vocabulary, execution=execution
+    )
     saver = _Saver(
         spec=spec,
         dataset=data,
@@ -146,14 +122,26 @@ def train(
         optimizer=optimizer,
         loader=loader,
         state=state,
-        evaluate=look,
-        probe=ask,
+        evaluate=examiner.evaluate,
+        probe=examiner.probe,
         save=saver.save,
         reporter=reporter,
         stop=stop,
         stopwatch=Stopwatch(already_seconds=state.elapsed_seconds),
     )
     return loop.run()
+
+
+def _vocabulary_for(spec: JobSpec, tokenizer: Tokenizer) -> Vocabulary:
+    """What the tokenizer's ids mean, if the model has a row for each of them."""
+    vocabulary = Vocabulary.from_tokenizer(tokenizer)
+    if vocabulary.size != spec.model.vocab_size:
+        raise BadData(
+            f"The dataset's tokenizer has {vocabulary.size} tokens, the model's embedding "
+            f"{spec.model.vocab_size} rows.",
+            param="model.vocab_size",
+        )
+    return vocabulary
 
 
 def _starting_state(
@@ -211,6 +199,39 @@ def _plan(spec: JobSpec, *, loader: Loader, state: TrainingState) -> Plan:
         flops_per_token=flops_per_token(spec.model),
         execution=state.execution.to_json(),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Examiner:
+    """Finds out how good a model is, on held-out text and on the job's own questions."""
+
+    spec: JobSpec
+    dataset: Dataset
+    tokenizer: Tokenizer
+    vocabulary: Vocabulary
+    execution: Execution
+
+    def evaluate(self, model: LanguageModel) -> dict[str, float]:
+        """See :func:`training.evaluation.evaluate`."""
+        return evaluate(
+            model,
+            dataset=self.dataset,
+            spec=self.spec,
+            vocabulary=self.vocabulary,
+            micro_batch=self.execution.micro_batch,
+            device=self.execution.torch_device,
+        )
+
+    def probe(self, model: LanguageModel) -> Samples:
+        """See :func:`training.probes.probe`."""
+        continuations, fillings = probe(
+            model,
+            spec=self.spec,
+            tokenizer=self.tokenizer,
+            vocabulary=self.vocabulary,
+            device=self.execution.torch_device,
+        )
+        return Samples(continuations, fillings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
