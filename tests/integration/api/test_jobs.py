@@ -5,12 +5,16 @@ import time
 from typing import Any
 from xml.etree import ElementTree as ET
 
-import pytest
+from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from api.deps import Service
-from db.unit_of_work import UnitOfWork
+from services.job_runs import Probes
 from tests.integration.api.conftest import Worker
+
+_REFUSE_EVENTS = text(
+    "CREATE TRIGGER refuse BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'no room'); END"
+)
 
 
 def submit(client: TestClient, corpus_id: str, **fields: Any) -> dict[str, Any]:
@@ -106,6 +110,35 @@ def test_metrics_come_oldest_first_and_thinned(
     assert len(picture.findall("{http://www.w3.org/2000/svg}polyline")) == 2
 
 
+def test_what_the_model_said_is_told_newest_first(
+    client: TestClient, ready_corpus_id: str, worker: Worker
+) -> None:
+    url = f"/v1/jobs/{submit(client, ready_corpus_id)['id']}"
+    claim = worker.train(losses=[9.0, 8.0])
+    said = {"prompt": "Once", "text": " upon a time"}
+    guess = {"text": "guitar", "probability": 0.5}
+    filling = {"blank": "a ____", "text": "a guitar", "candidates": [[guess]]}
+    worker.probe(claim, [Probes(step=1, continuations=[said])])
+    worker.probe(claim, [Probes(step=2, fillings=[filling])])
+    probes = client.get(f"{url}/probes").json()["data"]
+    assert [(probe["step"], probe["continuations"], probe["fillings"]) for probe in probes] == [
+        (2, [], [filling]), (1, [said], []),
+    ]  # fmt: skip
+    older = client.get(f"{url}/probes", params={"after": probes[0]["id"]}).json()
+    assert (older["data"], older["has_more"]) == (probes[1:], False)
+
+
+def test_a_running_job_says_what_it_is_asked_to_do(
+    client: TestClient, ready_corpus_id: str, worker: Worker
+) -> None:
+    url = f"/v1/jobs/{submit(client, ready_corpus_id)['id']}"
+    worker.train(losses=[9.0])
+    assert client.post(f"{url}/pause").json()["status_reason"] == "is being paused"
+    assert client.post(f"{url}/resume").json()["status_reason"] is None
+    cancelled = client.post(f"{url}/cancel").json()
+    assert (cancelled["status"], cancelled["status_reason"]) == ("running", "is being cancelled")
+
+
 def test_waiting_ends_when_the_status_changes(
     client: TestClient, ready_corpus_id: str, worker: Worker
 ) -> None:
@@ -171,13 +204,11 @@ def test_the_commit_comes_before_the_answer(
 
 
 def test_a_commit_that_fails_is_no_success(
-    client: TestClient, ready_corpus_id: str, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, service: Service, ready_corpus_id: str
 ) -> None:
-    def full(uow: UnitOfWork) -> None:
-        raise OSError(f"no space left on device for {uow.project_id}")
-
-    monkeypatch.setattr("db.unit_of_work.UnitOfWork._number_events", full)
+    with service.database.unit_of_work(write=True) as uow:
+        uow.session.execute(_REFUSE_EVENTS)  # the last rows that a commit writes
+        uow.commit()
     answer = client.post("/v1/jobs", json={"corpus": ready_corpus_id})
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
-    monkeypatch.undo()
     assert client.get("/v1/jobs").json()["data"] == []
