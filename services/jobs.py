@@ -22,6 +22,11 @@ from db.unit_of_work import UnitOfWork
 from services import attempts, datasets, tokenizers, work
 from services.doorbell import Doorbell
 
+_WISHES: Final = {
+    DesiredStatus.CANCELLED: "is being cancelled",
+    DesiredStatus.PAUSED: "is being paused",
+}
+"""What a running job says until its worker has heard of the wish."""
 USAGE_OF_NOTHING: Final[Mapping[str, Any]] = {"device_seconds": 0.0, "tokens": 0, "flops": 0}
 _PARTICIPLES: Final[Mapping[JobStatus, str]] = {
     JobStatus.SUCCEEDED: "succeeded",
@@ -262,6 +267,8 @@ def _refuse_if_cancelling(job: Job) -> None:
 
 def _wish(uow: UnitOfWork, job: Job, task: Work, desired: DesiredStatus) -> None:
     job.desired_status = desired
+    if job.status is JobStatus.RUNNING:
+        job.status_reason = _WISHES.get(desired)
     uow.work.set_desired(task.id, desired)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -159,6 +159,12 @@ class Worker:
             job_runs.advance(uow, claim, change)
             uow.commit()
         return claim
+
+    def probe(self, claim: attempts.Claim, probes: Sequence[job_runs.Probes]) -> None:
+        """Tell what the model said at an evaluation."""
+        with self.service.database.unit_of_work(write=True) as uow:
+            job_runs.announce_progress(uow, uow.jobs.get(claim.subject_id), probes=probes)
+            uow.commit()
 
     def save(
         self, claim: attempts.Claim, *, step: int, loss: float, files: dict[str, bytes]

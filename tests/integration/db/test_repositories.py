@@ -371,3 +371,13 @@ def test_what_another_project_owns_does_not_exist(database: Database, other_proj
         assert not any(nothing)
         with pytest.raises(NotFound):
             uow.metrics.record(job.id, [])
+
+
+def test_events_are_found_by_what_their_data_holds(database: Database) -> None:
+    with database.unit_of_work(write=True) as uow:
+        for data in ({"probes": [{"step": 1}]}, {"step": 2}, {}):
+            uow.record_event("job.progress", message="x", job_id="job_1", data=data)
+        uow.commit()
+    with database.unit_of_work() as uow:
+        found = uow.events.page(job_id="job_1", with_data="probes")
+        assert [event.data for event in found.items] == [{"probes": [{"step": 1}]}]
