@@ -13,7 +13,8 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from core.spec import CausalObjective, MaskedObjective, Objective
-from corpora.shards import DatasetWriter, open_dataset
+from corpora.dataset_writer import DatasetWriter
+from corpora.shards import open_dataset
 from corpora.vocabulary import SPECIAL_TOKENS, Vocabulary
 from training.loader import Loader
 

@@ -9,10 +9,11 @@ from typing import Final
 
 from tokenizers import Tokenizer
 
+from corpora.dataset_writer import DatasetWriter
 from corpora.documents import Document, iter_documents, read_manifest
 from corpora.pieces import pieces
 from corpora.progress import Progress, ProgressCallback
-from corpora.shards import DatasetManifest, DatasetWriter
+from corpora.shards import DatasetManifest
 from corpora.split_names import SPLIT_NAMES
 from corpora.tokenizer import load_tokenizer
 

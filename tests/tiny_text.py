@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from core.spec import JobSpec
-from corpora.shards import Dataset, DatasetWriter, open_dataset
+from corpora.dataset_writer import DatasetWriter
+from corpora.shards import Dataset, open_dataset
 from corpora.vocabulary import END_OF_TEXT, SPECIAL_TOKENS, Vocabulary
 
 QWEN2_SPLIT = (

@@ -29,7 +29,7 @@ from core.spec import (
     ModelShape,
     OptimizerSpec,
 )
-from corpora.shards import DatasetWriter
+from corpora.dataset_writer import DatasetWriter
 from corpora.vocabulary import SPECIAL_TOKENS
 from models.huggingface import load_model
 from training.build import train

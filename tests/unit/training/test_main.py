@@ -22,7 +22,7 @@ from core.spec import (
     ModelShape,
     OptimizerSpec,
 )
-from corpora.shards import DatasetWriter
+from corpora.dataset_writer import DatasetWriter
 from corpora.vocabulary import SPECIAL_TOKENS
 from training.checkpoint import verify_checkpoint
 
