@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from core.errors import NotFound
 from core.lifecycle import WorkKind
 from core.queues import queue_for
 from db.tables import Work
@@ -44,15 +43,3 @@ def announce(uow: UnitOfWork, works: Iterable[Work], *, doorbell: Doorbell) -> N
     queues = [work.queue for work in works if work.waiting_for is None]
     if queues:
         uow.after_commit(lambda: doorbell.ring(queues))
-
-
-def of(uow: UnitOfWork, subject_id: str) -> Work:
-    """The work on something, locked until the transaction ends.
-
-    Raises:
-        NotFound: nobody has ever asked for work on it.
-    """
-    work = uow.work.find_for(subject_id, lock=True)
-    if work is None:
-        raise NotFound(f"There is nothing to do for {subject_id!r}.")
-    return work

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,15 +21,6 @@ class Answer(BaseModel):
     """An object that we send."""
 
     model_config = ConfigDict(frozen=True)
-
-
-class HasId(Protocol):
-    """Anything with an id."""
-
-    @property
-    def id(self) -> str:
-        """Its id."""
-        ...
 
 
 Item = TypeVar("Item", bound=Answer)
