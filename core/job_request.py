@@ -34,11 +34,14 @@ from core.spec import (
     ResourcesSpec,
 )
 
+MAX_NAME_LENGTH = 128
 MAX_METADATA_PAIRS = 16
+MAX_METADATA_KEY_LENGTH = 64
+MAX_METADATA_VALUE_LENGTH = 512
 
-MetadataKey = Annotated[str, Field(min_length=1, max_length=64)]
+MetadataKey = Annotated[str, Field(min_length=1, max_length=MAX_METADATA_KEY_LENGTH)]
 Metadata = Annotated[
-    dict[MetadataKey, Annotated[str, Field(max_length=512)]],
+    dict[MetadataKey, Annotated[str, Field(max_length=MAX_METADATA_VALUE_LENGTH)]],
     Field(max_length=MAX_METADATA_PAIRS, description="Up to 16 pairs of the user's own"),
 ]
 _GAPS = ("____", "<|mask|>")
@@ -51,7 +54,9 @@ def _names_a_model(name: str) -> str:
     return name
 
 
-JobName = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_names_a_model)]
+JobName = Annotated[
+    str, Field(min_length=1, max_length=MAX_NAME_LENGTH), AfterValidator(_names_a_model)
+]
 
 
 def _unknown(kind: str, name: str, known: tuple[str, ...]) -> PydanticCustomError:

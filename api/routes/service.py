@@ -18,7 +18,12 @@ from api.streams import MAX_STREAMS
 from api.waiting import MAX_WAIT_SECONDS
 from core import spec
 from core.errors import Unavailable
-from core.job_request import MAX_METADATA_PAIRS
+from core.job_request import (
+    MAX_METADATA_KEY_LENGTH,
+    MAX_METADATA_PAIRS,
+    MAX_METADATA_VALUE_LENGTH,
+    MAX_NAME_LENGTH,
+)
 from services.files import MAX_FILENAME_LENGTH
 
 router = APIRouter(tags=["service"], route_class=GuardedRoute)
@@ -62,9 +67,9 @@ async def get_limits(service: ServiceDep) -> Limits:
         page_size=MAX_PAGE,
         files_page_size=MAX_FILES_PAGE,
         metadata_pairs=MAX_METADATA_PAIRS,
-        metadata_key_characters=64,
-        metadata_value_characters=512,
-        name_characters=128,
+        metadata_key_characters=MAX_METADATA_KEY_LENGTH,
+        metadata_value_characters=MAX_METADATA_VALUE_LENGTH,
+        name_characters=MAX_NAME_LENGTH,
         wait_seconds=MAX_WAIT_SECONDS,
         streams=MAX_STREAMS,
         encode_characters=MAX_TEXT_LENGTH,

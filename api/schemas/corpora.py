@@ -10,13 +10,13 @@ from pydantic import BeforeValidator, Field
 from api.schemas.base import Answer, Metadata, RequestBody
 from core.clock import unix_seconds
 from core.corpus_options import CorpusOptions
-from core.job_request import named_objective
+from core.job_request import MAX_NAME_LENGTH, named_objective
 from core.spec import CausalObjective, Objective
 from db.tables import Corpus
 
 MAX_FILES = 10_000
 MAX_EXAMPLES = 100
-Name = Annotated[str, Field(min_length=1, max_length=128)]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
 
 
 class CorpusFields(CorpusOptions):

@@ -9,6 +9,7 @@ from pydantic import Field
 from api.schemas.base import Answer, Metadata, RequestBody
 from core.clock import unix_seconds
 from core.counts import Count
+from core.job_request import MAX_NAME_LENGTH
 from core.spec import MAX_VOCAB_SIZE
 from db.tables import Tokenizer
 
@@ -25,7 +26,7 @@ class TokenizerBody(RequestBody):
         default=None, ge=MIN_VOCAB_SIZE, le=MAX_VOCAB_SIZE, description="Default: by the corpus"
     )
     algorithm: Literal["bpe"] = "bpe"
-    name: str | None = Field(default=None, min_length=1, max_length=128)
+    name: str | None = Field(default=None, min_length=1, max_length=MAX_NAME_LENGTH)
     metadata: Metadata = Field(default={})
 
 
