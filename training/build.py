@@ -105,7 +105,12 @@ def train(
         _restore(resume, model=model, optimizer=optimizer, dataset_digest=data.manifest.digest)
     reporter.planned(_plan(spec, loader=loader, state=state))
     examiner = _Examiner(
-        spec=spec, dataset=data, tokenizer=tokenizer, vocabulary=vocabulary, execution=execution
+        spec=spec,
+        dataset=data,
+        tokenizer=tokenizer,
+        vocabulary=vocabulary,
+        execution=execution,
+        reporter=reporter,
     )
     saver = _Saver(
         spec=spec,
@@ -210,11 +215,12 @@ class _Examiner:
     tokenizer: Tokenizer
     vocabulary: Vocabulary
     execution: Execution
+    reporter: Reporter
 
     def evaluate(self, model: LanguageModel) -> dict[str, float]:
         """See :func:`training.evaluation.evaluate`."""
         return evaluate(
-            model,
+            _Heard(model, self.reporter),
             dataset=self.dataset,
             spec=self.spec,
             vocabulary=self.vocabulary,
@@ -225,13 +231,26 @@ class _Examiner:
     def probe(self, model: LanguageModel) -> Samples:
         """See :func:`training.probes.probe`."""
         continuations, fillings = probe(
-            model,
+            _Heard(model, self.reporter),
             spec=self.spec,
             tokenizer=self.tokenizer,
             vocabulary=self.vocabulary,
             device=self.execution.torch_device,
         )
         return Samples(continuations, fillings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """A model that says whenever it is used: a long examination must not pass for a hang."""
+
+    model: LanguageModel
+    reporter: Reporter
+
+    def logits(self, input_ids: Tensor, *, positions: Tensor | None) -> Tensor:
+        """See :meth:`models.language_model.LanguageModel.logits`."""
+        self.reporter.phase("evaluating")
+        return self.model.logits(input_ids, positions=positions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,7 @@ from training.ports import (
     Continuation,
     Filling,
     NeverStop,
+    Phase,
     Plan,
     SavedCheckpoint,
     SilentReporter,
@@ -125,6 +126,10 @@ class Recorder(SilentReporter):
         self.probes: dict[int, tuple[Sequence[Continuation], Sequence[Filling]]] = {}
         self.saved: list[SavedCheckpoint] = []
         self.notices: list[str] = []
+        self.phases: list[str] = []
+
+    def phase(self, phase: Phase) -> None:
+        self.phases.append(phase)
 
     def planned(self, plan: Plan) -> None:
         self.plans.append(plan)
@@ -300,6 +305,15 @@ def test_a_model_learns_from_real_text(
     else:
         bits = [heard.values[step, "validation/bits_per_byte"] for step in (0, num_steps)]
         assert bits[1] < 0.8 * bits[0]
+
+
+def test_a_long_examination_is_heard_all_along(
+    spec: JobSpec, dataset: Path, tmp_path: Path
+) -> None:
+    heard = Recorder()
+    run(spec, dataset, tmp_path, stop=StopAfter(1), reporter=heard)
+    first_step = heard.phases.index("training", heard.phases.index("evaluating"))
+    assert heard.phases[:first_step].count("evaluating") > 3  # of the look before the first step
 
 
 def test_pause_saves_and_cancel_does_not(spec: JobSpec, dataset: Path, tmp_path: Path) -> None:
