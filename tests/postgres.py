@@ -34,6 +34,24 @@ def _programs() -> Path:
     return Path(package.origin).parent / "pginstall" / "bin"
 
 
+def _programs_for(as_user: dict[str, Any], *, near: Path) -> Path:
+    """The programs where that user may run them: copied if a folder above them is private."""
+    programs = _programs()
+    try:
+        subprocess.run(
+            [programs / "postgres", "--version"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd=near,
+            **as_user,
+        )
+    except PermissionError:
+        copy = near / programs.parent.name
+        shutil.copytree(programs.parent, copy, symlinks=True)
+        return copy / programs.name
+    return programs
+
+
 class PostgresServer:
     """A server in a directory of its own, reachable through a socket there.
 
@@ -48,12 +66,12 @@ class PostgresServer:
 
     def start(self) -> None:
         """Make a cluster and serve it; PostgreSQL refuses root, so root lends it to `nobody`."""
-        programs = _programs()
         as_user: dict[str, Any] = {}
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
             os.chown(self._directory, nobody.pw_uid, nobody.pw_gid)
             as_user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        programs = _programs_for(as_user, near=self._directory)
         data = self._directory / "data"
         subprocess.run(
             [programs / "initdb", "-D", data, *_INITDB_OPTIONS],
