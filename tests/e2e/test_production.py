@@ -39,7 +39,7 @@ def broker_url(tmp_path: Path) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["file", "s3"])
+@pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.exhaustive)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
     if request.param == "file":
         yield {"PRETRAINER_STORE_URL": f"file://{tmp_path / 'store'}"}
