@@ -6,6 +6,7 @@ and of the training split), so that the same request on the same corpus always g
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -176,7 +177,9 @@ def _batch_tokens(
         limits.append(int(budget.epochs * train_tokens))
     fitting = min(limits, default=usual * _FEWEST_STEPS) // _FEWEST_STEPS
     batch = min(usual, max(fitting, usual // 16))
-    return max(1, batch // shape.context_length) * shape.context_length
+    # a power of two of windows divides into micro-batches of any size
+    exponent = max(0, round(math.log2(batch / shape.context_length)))
+    return 2**exponent * shape.context_length
 
 
 def _evaluation_tokens(train_tokens: int) -> int:
