@@ -179,7 +179,7 @@ def _batch_tokens(
     batch = min(usual, max(fitting, usual // 16))
     # a power of two of windows divides into micro-batches of any size
     exponent = max(0, round(math.log2(batch / shape.context_length)))
-    return 2**exponent * shape.context_length
+    return (1 << exponent) * shape.context_length
 
 
 def _evaluation_tokens(train_tokens: int) -> int:
