@@ -33,7 +33,7 @@ _WORDS = (
     *("over", "under", "near", "old", "new", "green", "red", "quick", "slow", "morning"),
     *("evening", "light", "water", "stone", "bird", "child", "mother", "walks", "looks", "finds"),
 )
-_DEADLINE_SECONDS = 60.0
+_DEADLINE_SECONDS = 120.0
 
 
 def story(seed: int, num_sentences: int = 1500) -> str:
