@@ -154,8 +154,8 @@ def engine_environment() -> dict[str, str]:
 
     Threads that wait for each other spin for some ten microseconds and then sleep. Where the
     trainer shares its cores, a thread that spins for long burns the time that its partner needs;
-    one that sleeps at once wakes too late. The tiny encoder on two cores, idle and busy: spinning
-    12,000 and under 2,000 tokens a second, sleeping 9,400 and 3,700, this 13,200 and 5,900.
+    one that sleeps at once wakes too late. The tiny encoder on two cores, idle and busy: sleeping
+    9,400 and 3,700 tokens a second, this 13,200 and 5,900 (docs/log.md).
     """
     is_set = any(name in os.environ for name in _WAIT_VARIABLES)
     return allocator_environment() | ({} if is_set else {"GOMP_SPINCOUNT": _SPINS})
