@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from core.errors import BadData, Unavailable
-from core.lifecycle import FATAL_EXIT_CODES, ExitCode, WorkKind
+from core.lifecycle import WorkKind
 from corpora.readers.source import SourceFile
 from db.tables import Corpus
 from db.unit_of_work import UnitOfWork
-from services import making, recovery
+from services import making
 from services.attempts import Claim
 from storage import keys
 from workers import corpus_process
@@ -25,12 +25,11 @@ from workers.kinds.encoding import (
     store_dataset,
     store_tokenizer,
 )
+from workers.kinds.unfinished import settle_unfinished
 from workers.messages import FromChild, Progressed
-from workers.supervision import Ending
 from workers.workplace import Workplace
 
 _SECONDS_BETWEEN_WRITES: Final = 1.0
-_HOPELESS: Final = FATAL_EXIT_CODES | {ExitCode.OUT_OF_MEMORY, ExitCode.DISK_FULL}
 _log = logging.getLogger(__name__)
 
 
@@ -60,7 +59,7 @@ def make(place: Workplace, claim: Claim, *, heartbeat: Heartbeat) -> None:
             _keep(place, claim, directory, recipe, ending.result, heartbeat=heartbeat)
         else:
             heartbeat.stop()
-            _end(place, claim, ending)
+            settle_unfinished(place, claim, ending, endings=making)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,28 +221,6 @@ def _keep(
                 tokenizer=tokenizer,
                 dataset=result["dataset"],
                 doorbell=place.doorbell,
-            )
-        uow.commit()
-
-
-def _end(place: Workplace, claim: Claim, ending: Ending) -> None:
-    failure = ending.failure
-    code = ending.exit_code
-    with place.database.unit_of_work(claim.project_id, write=True) as uow:
-        if ending.has_left:
-            making.leave(uow, claim, doorbell=place.doorbell, exit_code=code)
-        elif failure is not None and code in _HOPELESS:
-            making.fail(
-                uow,
-                claim,
-                code=failure.code,
-                message=failure.message,
-                param=failure.param,
-                exit_code=code,
-            )
-        else:
-            recovery.crashed(
-                uow, claim, cause=ending.cause, exit_code=code, doorbell=place.doorbell
             )
         uow.commit()
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from core.errors import CheckpointDamaged, NotFound, Unavailable
-from core.lifecycle import FATAL_EXIT_CODES, ExitCode
+from core.lifecycle import ExitCode
 from core.spec import JobSpec
 from db.tables import Checkpoint, Corpus
 from db.unit_of_work import UnitOfWork
-from services import checkpoints, datasets, job_runs, recovery
+from services import checkpoints, datasets, job_runs
 from services.attempts import Claim
 from storage import keys
 from workers import corpus_process
@@ -23,12 +23,11 @@ from workers.failures import is_disk_full
 from workers.heartbeat import Heartbeat
 from workers.kinds.encoding import corpus_directory, run_corpus_process, store_dataset
 from workers.kinds.progress import ProgressBook
+from workers.kinds.unfinished import settle_unfinished
 from workers.messages import FromChild
 from workers.supervision import Ending, supervise
 from workers.workplace import Workplace
 
-_HOPELESS: Final = FATAL_EXIT_CODES | {ExitCode.OUT_OF_MEMORY, ExitCode.DIVERGED}
-"""Out of memory only where text is encoded, which has no micro-batch to halve."""
 _RETRY_SECONDS: Final = 1.0
 _log = logging.getLogger(__name__)
 
@@ -215,27 +214,17 @@ def _write_the_rest(book: ProgressBook, heartbeat: Heartbeat) -> None:
 
 
 def _end(place: Workplace, claim: Claim, ending: Ending) -> None:
-    failure, code = ending.failure, ending.exit_code
+    if ending.is_done:
+        _succeed(place, claim)
+    elif ending.exit_code == ExitCode.DISK_FULL and not ending.has_left:
+        _make_room(place, claim)
+    else:
+        settle_unfinished(place, claim, ending, endings=job_runs)
+
+
+def _succeed(place: Workplace, claim: Claim) -> None:
     with place.database.unit_of_work(claim.project_id, write=True) as uow:
-        if ending.is_done:
-            job_runs.succeed(uow, claim)
-        elif ending.has_left:
-            job_runs.leave(uow, claim, doorbell=place.doorbell, exit_code=code)
-        elif code == ExitCode.DISK_FULL:
-            job_runs.make_room(uow, claim, store=place.store, doorbell=place.doorbell)
-        elif failure is not None and code in _HOPELESS:
-            job_runs.fail(
-                uow,
-                claim,
-                code=failure.code,
-                message=failure.message,
-                param=failure.param,
-                exit_code=code,
-            )
-        else:
-            recovery.crashed(
-                uow, claim, cause=ending.cause, exit_code=code, doorbell=place.doorbell
-            )
+        job_runs.succeed(uow, claim)
         uow.commit()
 
 
