@@ -7,6 +7,8 @@ leaves at once.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import re
 import shutil
 import signal
@@ -28,6 +30,7 @@ from training.ports import Continuation, Filling, Phase, Plan, SavedCheckpoint
 
 _CHECKPOINT = re.compile(r"step-(?P<step>\d{8,})-f(?P<fence>\d+)")
 _SECONDS_BETWEEN_LINES = 2.0
+_LEAVING = b"finishing this step and saving; once more to leave at once\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> ExitCode:
@@ -76,7 +79,9 @@ class InterruptSignal:
     def _received(self, number: int, _frame: FrameType | None) -> None:
         self._reason = StopReason.DRAIN
         signal.signal(number, signal.SIG_DFL)
-        _say("finishing this step and saving; once more to leave at once")
+        # not print: the signal may have come in the middle of one, and a second cannot begin there
+        with contextlib.suppress(OSError):
+            os.write(sys.stdout.fileno(), _LEAVING)
 
 
 class TerminalReporter:

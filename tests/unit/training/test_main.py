@@ -1,18 +1,23 @@
 """``python -m training`` as a process of its own."""
 
+from __future__ import annotations
+
+import io
 import json
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 from pydoc_data import topics
+from typing import TYPE_CHECKING
 
 import pytest
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
-from core.lifecycle import ExitCode
+from core.lifecycle import ExitCode, StopReason
 from core.spec import (
     Budget,
     CausalObjective,
@@ -24,7 +29,11 @@ from core.spec import (
 )
 from corpora.dataset_writer import DatasetWriter
 from corpora.vocabulary import SPECIAL_TOKENS
+from training.__main__ import InterruptSignal
 from training.checkpoint import verify_checkpoint
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 ROOT = Path(__file__).parents[3]
 
@@ -79,6 +88,45 @@ def start(*arguments: object) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+class InterruptedWhileWriting(io.RawIOBase):
+    """A terminal on which Ctrl-C comes in the middle of the first line that is written."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._is_first = True
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def write(self, data: ReadableBuffer) -> int:
+        if self._is_first:
+            self._is_first = False
+            signal.raise_signal(signal.SIGINT)
+        return os.write(self._descriptor, data)
+
+
+def test_a_signal_in_the_middle_of_a_printed_line_only_asks_to_leave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    path = tmp_path / "terminal"
+    with path.open("wb") as terminal:
+        stdout = io.TextIOWrapper(io.BufferedWriter(InterruptedWhileWriting(terminal.fileno())))
+        monkeypatch.setattr(sys, "stdout", stdout)
+        try:
+            stop = InterruptSignal()
+            stdout.write("saved\n")
+            stdout.flush()
+        finally:
+            for number, handler in kept.items():
+                signal.signal(number, handler)
+    assert stop.requested() is StopReason.DRAIN
+    assert path.read_text().endswith("once more to leave at once\nsaved\n")
 
 
 @pytest.mark.slow
