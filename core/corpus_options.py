@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from core.cleaning_options import CleaningOptions, profile_as_cleaning
 from core.spec import Frozen
 
-CorpusFormat = Literal["auto", "txt", "md", "jsonl"]
-CleaningProfile = Literal["none", "light"]
-DeduplicationMethod = Literal["none", "exact"]
+CorpusFormat = Literal["auto", "txt", "md", "jsonl", "csv", "parquet", "html", "warc", "wet"]
+DeduplicationMethod = Literal["none", "exact", "near"]
 
 
 class CorpusOptions(Frozen):
@@ -18,18 +18,23 @@ class CorpusOptions(Frozen):
 
     format: CorpusFormat = Field(
         default="auto",
-        description="What the files are; auto goes by the name's ending, compression by content",
+        description="What the files are; auto goes by their first bytes, then by the name's ending",
     )
     text_field: str = Field(
-        default="text", min_length=1, max_length=256, description="Where a jsonl line's text is"
+        default="text",
+        min_length=1,
+        max_length=256,
+        description="Where the text of a jsonl line, a csv or a parquet row is",
     )
-    clean: CleaningProfile = Field(
-        default="light",
-        description="none: decoding alone; light: NFC, line endings and control characters as well",
+    clean: Annotated[CleaningOptions, BeforeValidator(profile_as_cleaning)] = Field(
+        default=CleaningOptions(),
+        description="How texts are cleaned: the name of a profile, or an object that begins with "
+        "one and changes it",
     )
     deduplicate: DeduplicationMethod = Field(
         default="exact",
-        description="exact: of documents equal but for case and white space the first is kept",
+        description="exact: of documents equal but for case and white space the first is kept; "
+        "near: of documents that share most of their words as well, the longest",
     )
     validation_fraction: float = Field(
         default=0.01,

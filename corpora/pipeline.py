@@ -17,7 +17,7 @@ import numpy as np
 
 from core.corpus_options import CorpusOptions
 from core.errors import BadData
-from corpora.cleaning import clean
+from corpora.cleaning import Cleaner
 from corpora.deduplicate import find_duplicates, fingerprint
 from corpora.documents import (
     DOCUMENTS_NAME,
@@ -116,6 +116,7 @@ def _read(
 ) -> None:
     """Read and clean every record of every file, in canonical order, into the spool."""
     num_bytes_in = max(1, sum(file.path.stat().st_size for file in files))
+    cleaner = Cleaner(options.clean)
     num_read = 0
     num_files = 0
 
@@ -126,7 +127,14 @@ def _read(
         progress(Progress("reading", fraction, num_files, findings.num_records, num_read))
 
     for file in sorted(files, key=lambda file: (file.sha256, file.filename)):
-        _read_file(file, options=options, spool=spool, findings=findings, consumed=consumed)
+        _read_file(
+            file,
+            options=options,
+            cleaner=cleaner,
+            spool=spool,
+            findings=findings,
+            consumed=consumed,
+        )
         num_files += 1
 
 
@@ -134,6 +142,7 @@ def _read_file(
     file: SourceFile,
     *,
     options: CorpusOptions,
+    cleaner: Cleaner,
     spool: Spool,
     findings: Findings,
     consumed: Callable[[int], None],
@@ -147,17 +156,13 @@ def _read_file(
     ):
         findings.num_records += 1
         num_parts += isinstance(record, Record) and record.is_part
-        cleaned = (
-            record
-            if isinstance(record, Dropped)
-            else clean(record, profile=options.clean, notice=notice)
-        )
+        cleaned = record if isinstance(record, Dropped) else cleaner.clean(record, notice=notice)
         if isinstance(cleaned, Dropped):
             findings.drop(file.filename, cleaned)
         else:
             spool.add(
-                cleaned,
-                fingerprint=fingerprint(cleaned),
+                cleaned.text,
+                fingerprint=fingerprint(cleaned.text),
                 file=file.filename,
                 place=record.place,
                 record=number,

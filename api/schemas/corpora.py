@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from api.schemas.base import Answer, Metadata, RequestBody
 from core.clock import unix_seconds
+from core.cleaning_options import CleaningOptions, profile_as_cleaning
 from core.corpus_options import CorpusOptions
 from core.job_request import MAX_NAME_LENGTH, named_objective
 from core.spec import CausalObjective, Objective
@@ -53,7 +54,7 @@ class CorpusObject(Answer):
     files: list[str] = Field(description="The ids of its files")
     format: str
     text_field: str
-    clean: str
+    clean: Annotated[CleaningOptions, BeforeValidator(profile_as_cleaning)]
     deduplicate: str
     validation_fraction: float
     digest: str | None = Field(description="Of the content and the options alone")

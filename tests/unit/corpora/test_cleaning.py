@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from core.corpus_options import CleaningProfile
-from corpora.cleaning import clean, normalise
+from core.cleaning_options import CleaningOptions, CleaningProfile
+from corpora.cleaning import Cleaned, Cleaner, normalise
 from corpora.readers.record import BadBytes, Dropped, Record
 
 
-def cleaned(text: str, profile: CleaningProfile = "light") -> str | Dropped:
-    return clean(Record("line 1", text), profile=profile, notice=lambda _: None)
+def cleaned(text: str, profile: CleaningProfile = "light") -> Cleaned | Dropped:
+    cleaner = Cleaner(CleaningOptions(profile=profile))
+    return cleaner.clean(Record("line 1", text), notice=lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -28,13 +29,14 @@ def test_light_cleaning_normalises_and_does_nothing_else(text: str, expected: st
 
 def test_without_cleaning_a_text_stays_as_it_was_decoded() -> None:
     text = "cafe\u0301\r\n\x07 and the rest of a long enough line"
-    assert cleaned(text, "none") == text
+    assert cleaned(text, "none") == Cleaned(text)
 
 
 def test_nul_is_removed_and_reported_in_every_profile() -> None:
     noticed: list[BadBytes] = []
     record = Record("line 9", "long enough that it counts as text\0, with two\0")
-    assert clean(record, profile="none", notice=noticed.append) == record.text.replace("\0", "")
+    result = Cleaner(CleaningOptions(profile="none")).clean(record, notice=noticed.append)
+    assert result == Cleaned(record.text.replace("\0", ""))
     assert noticed == [BadBytes("line 9", "nul", 2)]
 
 
