@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field
 
 from api.schemas.base import Answer, Metadata, RequestBody
-from core.clock import unix_seconds
 from core.cleaning_options import CleaningOptions, profile_as_cleaning
+from core.clock import unix_seconds
 from core.corpus_options import CorpusOptions
 from core.job_request import MAX_NAME_LENGTH, named_objective
 from core.spec import CausalObjective, Objective
