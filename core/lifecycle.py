@@ -30,6 +30,15 @@ class ResourceStatus(StrEnum):
     FAILED = "failed"
 
 
+class UploadStatus(StrEnum):
+    """Where an upload in parts stands; only a pending one takes parts."""
+
+    PENDING = "pending"
+    COMPLETED = "completed"  # it has become a file
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"  # nobody completed it in time
+
+
 class CheckpointStatus(StrEnum):
     """Whether a checkpoint can be used."""
 
@@ -43,7 +52,16 @@ class WorkKind(StrEnum):
 
     CORPUS = "corpus"
     TOKENIZER = "tokenizer"
+    DATASET = "dataset"  # a corpus encoded by a tokenizer
+    PIECE = "piece"  # a part of one of the above that any worker can do
     JOB = "job"
+
+
+class PieceStage(StrEnum):
+    """What the pieces of a corpus or a dataset are made by."""
+
+    READ = "read"  # files become cleaned texts
+    ENCODE = "encode"  # shards of documents become shards of tokens
 
 
 class AttemptOutcome(StrEnum):

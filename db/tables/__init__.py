@@ -12,7 +12,9 @@ from db.tables.leaders import Leader
 from db.tables.metrics import Metric
 from db.tables.owned import Identified, Owned, WithMetadata
 from db.tables.projects import DEFAULT_PROJECT_ID, Project
+from db.tables.reservations import Reservation
 from db.tables.tokenizers import Tokenizer
+from db.tables.uploads import Upload, UploadPart
 from db.tables.work import Work
 
 __all__ = [
@@ -34,7 +36,10 @@ __all__ = [
     "Metric",
     "Owned",
     "Project",
+    "Reservation",
     "Tokenizer",
+    "Upload",
+    "UploadPart",
     "WithMetadata",
     "Work",
 ]

@@ -16,7 +16,7 @@ class File(Base, Identified, WithMetadata):
     """Immutable bytes under a name."""
 
     __tablename__ = "files"
-    __table_args__ = (Index(None, "project_id", "id"),)
+    __table_args__ = (Index(None, "project_id", "id"), Index(None, "project_id", "sha256"))
 
     id: Mapped[str] = mapped_column(primary_key=True, default_factory=lambda: new_id("file"))
     filename: Mapped[str]

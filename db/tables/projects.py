@@ -23,3 +23,5 @@ class Project(Base):
     event_counter: Mapped[int] = mapped_column(default=0)
     """The number of the project's latest event; taken last in a transaction."""
     created_at: Mapped[datetime] = mapped_column(init=False)
+    storage_quota_bytes: Mapped[int | None] = mapped_column(default=None)
+    """The most that its files may take; None means what the settings say."""

@@ -15,7 +15,8 @@ from tests.integration.fakes import FakeClock
 from tests.postgres import PostgresServer, running_postgres
 
 _RESET = (
-    "DELETE FROM files",  # first: a blob does not go before the files that refer to it
+    "DELETE FROM files",  # first: a blob does not go before what refers to it
+    "DELETE FROM uploads",
     "DELETE FROM projects",
     "DELETE FROM leaders",
     "INSERT INTO projects VALUES ('project_default', 'default', 0, now())",
