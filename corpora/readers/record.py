@@ -34,8 +34,10 @@ class Dropped:
     """A record that gives no text: why, and how it begins."""
 
     place: str
-    reason: DropReason
+    reason: str
     excerpt: str
+    num_bytes: int = 0
+    """Bytes of the text, or of the raw line or member, that were lost; 0 if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
