@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from corpora.encoders.base import Ids
+from corpora.encoders.gigatoken import EngineFailed, GigatokenEncoder
+from corpora.encoders.opening import _Guarded, first_difference, open_encoder
+from corpora.encoders.reference import ReferenceEncoder
+from corpora.encoders.trials import trial_texts
+from tests.tiny_text import documents, tokenizer
+
+
+@pytest.fixture(scope="module")
+def tokenizer_json() -> bytes:
+    return tokenizer().to_str().encode()
+
+
+@pytest.fixture(scope="module")
+def fast(tokenizer_json: bytes) -> GigatokenEncoder:
+    return GigatokenEncoder(tokenizer_json)
+
+
+@pytest.fixture(scope="module")
+def reference(tokenizer_json: bytes) -> ReferenceEncoder:
+    return ReferenceEncoder(tokenizer_json)
+
+
+def sample() -> list[str]:
+    """A little more than a megabyte."""
+    return list(documents()) * (1_000_000 // sum(map(len, documents())) + 1)
+
+
+def unknown_to_the_fast_engine(tokenizer_json: bytes) -> bytes:
+    description = json.loads(tokenizer_json)
+    description["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = r"\w+|\W"
+    return json.dumps(description).encode()
+
+
+def test_the_fast_engine_is_chosen_where_it_gives_the_same_ids(
+    tokenizer_json: bytes, reference: ReferenceEncoder
+) -> None:
+    chosen = open_encoder(tokenizer_json, sample())
+    assert chosen.engine == "gigatoken"
+    assert first_difference(chosen, reference, documents()) is None
+
+
+def test_a_tokenizer_that_the_fast_engine_does_not_know_is_encoded_by_tokenizers(
+    tokenizer_json: bytes,
+) -> None:
+    other = unknown_to_the_fast_engine(tokenizer_json)
+    with pytest.raises(EngineFailed, match="Unknown pre_tokenizer"):
+        GigatokenEncoder(other)
+    assert open_encoder(other, sample()).engine == "tokenizers"
+
+
+def test_a_little_text_is_not_worth_a_test(tokenizer_json: bytes) -> None:
+    assert open_encoder(tokenizer_json, ["a", "b"]).engine == "tokenizers"
+
+
+def test_one_different_id_is_found(reference: ReferenceEncoder) -> None:
+    class OffByOne(ReferenceEncoder):
+        def encode_batch(self, texts: Sequence[str]) -> list[Ids]:
+            *others, last = super().encode_batch(texts)
+            return [*others, np.append(last[:-1], last[-1] ^ 1)]
+
+    broken = OffByOne(tokenizer().to_str().encode())
+    assert first_difference(broken, reference, ["one", "two", "three"]) == "three"
+
+
+def test_an_engine_that_fails_on_the_way_is_replaced(reference: ReferenceEncoder) -> None:
+    class Failing:
+        engine = "failing"
+
+        def encode_batch(self, texts: Sequence[str]) -> list[Ids]:
+            raise EngineFailed(f"cannot encode {len(texts)} texts")
+
+    encoder = _Guarded(Failing(), reference)
+    [ids] = encoder.encode_batch(["hello"])
+    assert ids.tolist() == tokenizer().encode("hello", add_special_tokens=False).ids
+    assert encoder.engine == "tokenizers"
+
+
+def test_trials_are_the_same_every_time_and_encoded_alike(
+    fast: GigatokenEncoder, reference: ReferenceEncoder
+) -> None:
+    texts = list(trial_texts())
+    assert texts == list(trial_texts())
+    assert first_difference(fast, reference, texts) is None
+
+
+@settings(max_examples=200, deadline=None)
+@given(texts=st.lists(st.text(max_size=60), max_size=4))
+def test_every_engine_gives_the_ids_of_tokenizers(
+    fast: GigatokenEncoder, reference: ReferenceEncoder, texts: list[str]
+) -> None:
+    expected = [tokenizer().encode(text, add_special_tokens=False).ids for text in texts]
+    assert [ids.tolist() for ids in reference.encode_batch(texts)] == expected
+    assert [ids.tolist() for ids in fast.encode_batch(texts)] == expected
+
+
+def test_a_long_text_has_the_ids_of_the_whole(
+    fast: GigatokenEncoder, reference: ReferenceEncoder
+) -> None:
+    text = "".join(documents()) * 2
+    assert len(text) > 2**18
+    expected = tokenizer().encode(text, add_special_tokens=False).ids
+    for encoder in (fast, reference):
+        [ids] = encoder.encode_batch([text])
+        assert ids.dtype == np.uint32
+        assert ids.tolist() == expected
+
+
+@pytest.mark.exhaustive
+def test_every_character_of_unicode_is_encoded_alike(
+    fast: GigatokenEncoder, reference: ReferenceEncoder
+) -> None:
+    for start in range(0, 0x110000, 0x1000):
+        codes = [code for code in range(start, start + 0x1000) if not 0xD800 <= code < 0xE000]
+        texts = [f"a{c}b 1{c}2.{c}. {c}{c}x\n{c}\r'{c}" for c in map(chr, codes)]
+        assert first_difference(fast, reference, texts) is None
