@@ -24,9 +24,11 @@ from db.repositories.files import FileRepository
 from db.repositories.jobs import JobRepository
 from db.repositories.metrics import MetricRepository
 from db.repositories.projects import ProjectRepository
+from db.repositories.reservations import ReservationRepository
 from db.repositories.scope import Scope
 from db.repositories.tokenizers import TokenizerRepository
 from db.repositories.upkeep import UpkeepRepository
+from db.repositories.uploads import UploadPartRepository, UploadRepository
 from db.repositories.work import WorkRepository
 from db.tables import Event, EventLevel, Project
 from db.time_source import TimeSource
@@ -187,6 +189,21 @@ class UnitOfWork:
     def files(self) -> FileRepository:
         """Files of this project."""
         return FileRepository(self._scope)
+
+    @property
+    def uploads(self) -> UploadRepository:
+        """Files of this project that arrive in parts."""
+        return UploadRepository(self._scope)
+
+    @property
+    def upload_parts(self) -> UploadPartRepository:
+        """What has arrived of them."""
+        return UploadPartRepository(self._scope)
+
+    @property
+    def reservations(self) -> ReservationRepository:
+        """Room that this project keeps for bytes on their way in."""
+        return ReservationRepository(self._scope)
 
     @property
     def corpora(self) -> CorpusRepository:

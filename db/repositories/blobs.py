@@ -7,7 +7,7 @@ from collections.abc import Collection
 from sqlalchemy import delete, exists, select
 
 from db.repositories.owned import OwnedRepository
-from db.tables import Blob, FilePiece
+from db.tables import Blob, FilePiece, UploadPart
 
 
 class BlobRepository(OwnedRepository[Blob]):
@@ -29,7 +29,7 @@ class BlobRepository(OwnedRepository[Blob]):
         return self._session.scalars(query).one_or_none()
 
     def delete_unreferenced(self, blob_ids: Collection[str]) -> list[str]:
-        """Forget those of the blobs that no file refers to any more.
+        """Forget those of the blobs that no file and no part of an upload refers to any more.
 
         Returns:
             Their keys; the bytes may be deleted from the store after the commit.
@@ -40,7 +40,11 @@ class BlobRepository(OwnedRepository[Blob]):
         locked = self._session.scalars(owned.order_by(Blob.id).with_for_update()).all()
         statement = (
             delete(Blob)
-            .where(Blob.id.in_(locked), ~exists().where(FilePiece.blob_id == Blob.id))
+            .where(
+                Blob.id.in_(locked),
+                ~exists().where(FilePiece.blob_id == Blob.id),
+                ~exists().where(UploadPart.blob_id == Blob.id),
+            )
             .returning(Blob.key)
             .execution_options(synchronize_session=False)
         )

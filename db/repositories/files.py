@@ -40,6 +40,17 @@ class FileRepository(OwnedRepository[File]):
         )
         return list(self._session.scalars(query))
 
+    def find_equal(self, sha256: str, *, num_bytes: int) -> File | None:
+        """A file with the same bytes, locked so that they stay until they are referred to."""
+        query = (
+            self._owned(select(File))
+            .where(File.sha256 == sha256, File.num_bytes == num_bytes)
+            .order_by(File.id)
+            .limit(1)
+            .with_for_update(key_share=True)
+        )
+        return self._session.scalars(query).one_or_none()
+
     def get_many(self, file_ids: Collection[str]) -> dict[str, File]:
         """Those of the files that exist, by id."""
         query = self._owned(select(File)).where(File.id.in_(file_ids))

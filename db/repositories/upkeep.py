@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from core.lifecycle import CheckpointStatus
-from db.tables import Attempt, Checkpoint, Leader, Work
+from core.lifecycle import CheckpointStatus, UploadStatus
+from db.tables import Attempt, Checkpoint, File, Leader, Reservation, Upload, Work
 from db.time_source import TimeSource
 
 
@@ -77,6 +77,34 @@ class UpkeepRepository:
             .limit(limit)
         )
         return list(self._session.scalars(query))
+
+    def expired_files(self, *, limit: int = 1000) -> list[File]:
+        """Files, of any project, that are kept no longer."""
+        query = (
+            select(File)
+            .where(File.expires_at <= self._time.now())
+            .order_by(File.expires_at, File.id)
+            .limit(limit)
+        )
+        return list(self._session.scalars(query))
+
+    def expired_uploads(self, *, limit: int = 1000) -> list[Upload]:
+        """Uploads, of any project, that nobody has completed in time."""
+        query = (
+            select(Upload)
+            .where(Upload.status == UploadStatus.PENDING, Upload.expires_at <= self._time.now())
+            .order_by(Upload.expires_at, Upload.id)
+            .limit(limit)
+        )
+        return list(self._session.scalars(query))
+
+    def reservations(self) -> list[Reservation]:
+        """Room that is kept for bytes on their way in, of any project."""
+        return list(self._session.scalars(select(Reservation).order_by(Reservation.id)))
+
+    def oldest_reservation_at(self) -> datetime | None:
+        """Since when bytes may be on their way in that no row refers to yet."""
+        return self._session.scalar(select(func.min(Reservation.created_at)))
 
     def may_still_commit(self, subject_id: str, *, fence: int, within: timedelta) -> bool:
         """Whether the attempt of this fence goes on, or ended less than ``within`` ago."""
