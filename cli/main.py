@@ -50,6 +50,14 @@ def _up(options: argparse.Namespace) -> int:
     return up(_settings(options))
 
 
+def _corpus(options: argparse.Namespace) -> int:
+    from cli.corpus import make_corpus
+
+    names = ("name", "clean", "deduplicate", "text_field")
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    return make_corpus(options.paths, url=options.url.rstrip("/"), options=given)
+
+
 def _migrate(options: argparse.Namespace) -> int:
     from cli.migrate import migrate
 
@@ -72,6 +80,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "version": _version,
     "demo": _demo,
     "up": _up,
+    "corpus": _corpus,
     "migrate": _migrate,
     "api": _api,
     "worker": _worker,

@@ -19,6 +19,7 @@ _EPILOG = """\
 start here:
   pretrainer demo      see it work, in a few minutes
   pretrainer up        run everything on this machine; then open http://127.0.0.1:8000/docs
+  pretrainer corpus    send it a folder of your own
 
 Every setting is an environment variable too: PRETRAINER_DATA_DIR, PRETRAINER_PORT, ...
 In production the parts run by themselves (migrate, api, worker) and find each other through
@@ -41,6 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
     add = commands.add_parser
     _add_demo(add)
     _add_up(add)
+    _add_corpus(add)
     _add_migrate(add)
     _add_api(add)
     _add_worker(add)
@@ -73,6 +75,29 @@ def _add_up(add: _AddParser) -> None:
     )
     _add_address(up)
     _add_data_dir(up)
+
+
+def _add_corpus(add: _AddParser) -> None:
+    summary = "make a corpus of files and folders, on a service that runs"
+    corpus = add(
+        "corpus",
+        help=summary,
+        description=f"{summary.capitalize()}: uploads them as they are (text, Markdown, JSON "
+        "lines, CSV, Parquet, HTML, WARC, WET; bare, gz, zst, xz, zip or tar) and shows how far it is. "
+        "Hidden files and links are left out.",
+    )
+    corpus.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="a file or a folder")
+    corpus.add_argument(
+        "--url",
+        default="http://127.0.0.1:8000",
+        help="of the service (default: http://127.0.0.1:8000)",
+    )
+    corpus.add_argument("--name", help="what to call the corpus")
+    corpus.add_argument("--clean", metavar="PROFILE", help="none, light, web or code")
+    corpus.add_argument("--deduplicate", metavar="METHOD", help="none, exact or near")
+    corpus.add_argument(
+        "--text-field", metavar="NAME", help="where the text of a JSON line or a table's row is"
+    )
 
 
 def _add_migrate(add: _AddParser) -> None:

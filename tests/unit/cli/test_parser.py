@@ -6,7 +6,7 @@ from cli.main import main
 from cli.parser import make_parser
 
 
-@pytest.mark.parametrize("command", ["demo", "up", "migrate", "api", "worker", "version"])
+@pytest.mark.parametrize("command", ["demo", "up", "corpus", "migrate", "api", "worker", "version"])
 def test_help_lists_every_command(command: str) -> None:
     assert f"\n    {command} " in make_parser().format_help()
 
