@@ -83,8 +83,8 @@ def _add_corpus(add: _AddParser) -> None:
         "corpus",
         help=summary,
         description=f"{summary.capitalize()}: uploads them as they are (text, Markdown, JSON "
-        "lines, CSV, Parquet, HTML, WARC, WET; bare, gz, zst, xz, zip or tar) and shows how far it is. "
-        "Hidden files and links are left out.",
+        "lines, CSV, Parquet, HTML, WARC, WET; bare, gz, zst, xz, zip or tar) and shows how far "
+        "it is. Hidden files and links are left out.",
     )
     corpus.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="a file or a folder")
     corpus.add_argument(
