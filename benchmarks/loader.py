@@ -12,7 +12,16 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from core.spec import CausalObjective, MaskedObjective, Objective
+from core.objectives import (
+    AnyObjective,
+    CausalObjective,
+    FillInTheMiddleObjective,
+    MaskedObjective,
+    MixedPart,
+    MixObjective,
+    SpanCorruptionObjective,
+)
+from core.spec import Budget
 from corpora.dataset_writer import DatasetWriter
 from corpora.shards import open_dataset
 from corpora.vocabulary import SPECIAL_TOKENS, Vocabulary
@@ -24,11 +33,20 @@ SECONDS = 2.0
 SHAPES = ((256, 64), (512, 128), (1024, 256))
 """Context length and sequences a step."""
 
-OBJECTIVES: dict[str, Objective] = {
+OBJECTIVES: dict[str, AnyObjective] = {
     "causal": CausalObjective(),
     "masked": MaskedObjective(),
     "masked 80-10-10": MaskedObjective(replacement="80-10-10"),
     "masked tokens": MaskedObjective(whole_words=False),
+    "span corruption": SpanCorruptionObjective(),
+    "fill in the middle": FillInTheMiddleObjective(),
+    "mix of three": MixObjective(
+        parts=(
+            MixedPart(objective=CausalObjective()),
+            MixedPart(objective=SpanCorruptionObjective()),
+            MixedPart(objective=FillInTheMiddleObjective()),
+        )
+    ),
 }
 
 
@@ -72,7 +90,7 @@ def main() -> None:
                 ids = generator.integers(len(SPECIAL_TOKENS), vocabulary.size, TOKENS_PER_DOCUMENT)
                 writer.add("train", ids, TOKENS_PER_DOCUMENT)
         split = open_dataset(directory).train
-        print(f"{'objective':16} {'context':>8} {'batch':>6} {'M tokens/s':>11}")
+        print(f"{'objective':18} {'context':>8} {'batch':>6} {'M tokens/s':>11}")
         for label, objective in OBJECTIVES.items():
             for context_length, sequences in SHAPES:
                 loader = Loader(
@@ -82,9 +100,10 @@ def main() -> None:
                     context_length=context_length,
                     sequences_per_step=sequences,
                     seed=0,
+                    budget=Budget(steps=1),
                 )
                 speed = measure(loader) / 1e6
-                print(f"{label:16} {context_length:8} {sequences:6} {speed:11.1f}")
+                print(f"{label:18} {context_length:8} {sequences:6} {speed:11.1f}")
 
 
 if __name__ == "__main__":

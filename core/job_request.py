@@ -13,6 +13,8 @@ from pydantic_core import PydanticCustomError
 
 from core.counts import Count
 from core.errors import did_you_mean
+from core.frozen import Frozen
+from core.objectives import Architecture, CausalObjective, Objective
 from core.presets import PRESET_NAMES
 from core.spec import (
     MAX_CONTEXT_LENGTH,
@@ -23,13 +25,7 @@ from core.spec import (
     MAX_PROMPTS,
     MAX_VOCAB_SIZE,
     MAX_WIDTH,
-    OBJECTIVE_NAMES,
-    Architecture,
     Budget,
-    CausalObjective,
-    Frozen,
-    MaskedObjective,
-    Objective,
     Precision,
     ResourcesSpec,
 )
@@ -75,20 +71,6 @@ def _known_preset(value: object) -> object:
     if isinstance(value, str) and value not in PRESET_NAMES:
         raise _unknown("preset", value, PRESET_NAMES)
     return value
-
-
-def named_objective(value: object) -> object:
-    """Unfold the name of an objective; leave what is none for the type check to judge.
-
-    Raises:
-        PydanticCustomError: there is no objective of this name.
-    """
-    unfolded = {"type": value} if isinstance(value, str) else value
-    if isinstance(unfolded, dict):
-        name = unfolded.get("type")
-        if isinstance(name, str) and name not in OBJECTIVE_NAMES:
-            raise _unknown("objective", name, OBJECTIVE_NAMES)
-    return unfolded
 
 
 def _id_as_tokenizer(value: object) -> object:
@@ -182,7 +164,7 @@ class JobRequest(Frozen):
     corpus: str = Field(description="The id of a corpus")
     name: JobName | None = None
     model: Annotated[ModelRequest, BeforeValidator(_preset_as_model)] = ModelRequest(preset="small")
-    objective: Annotated[Objective, BeforeValidator(named_objective)] = CausalObjective()
+    objective: Objective = CausalObjective()
     tokenizer: Annotated[TokenizerRequest, BeforeValidator(_id_as_tokenizer)] | None = None
     budget: Budget | None = None
     batch_tokens: Count | None = Field(default=None, le=10**8)
@@ -200,10 +182,7 @@ class JobRequest(Frozen):
     @property
     def architecture(self) -> Architecture:
         """The architecture that the objective needs, unless the model names another."""
-        fitting: Architecture = (
-            "encoder" if isinstance(self.objective, MaskedObjective) else "decoder"
-        )
-        return self.model.architecture or fitting
+        return self.model.architecture or self.objective.architecture
 
     def as_stored(self) -> dict[str, Any]:
         """What the database keeps: what the user gave, unfolded, without our defaults."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.spec import Architecture, ModelShape
+from core.objectives import Architecture
+from core.spec import ModelShape
 
 
 @dataclass(frozen=True, slots=True)

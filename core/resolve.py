@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from core.errors import InvalidRequest
 from core.job_request import JobRequest, ModelRequest
+from core.objectives import Architecture
 from core.presets import PRESETS, Preset
 from core.sizing import (
     DEFAULT_EPOCHS,
@@ -22,7 +23,6 @@ from core.sizing import (
     num_parameters,
 )
 from core.spec import (
-    Architecture,
     Budget,
     CheckpointSpec,
     EvaluationSpec,
@@ -43,6 +43,8 @@ _EVALUATION_SHARE = 0.03
 """Held-out tokens a look, of all tokens trained on: ten looks then cost a tenth of the job."""
 _FEWEST_EVALUATION_TOKENS, _MOST_EVALUATION_TOKENS = 8_192, 131_072
 _LONGEST_EVALUATION_GAP = 1000
+_OWN_CODES = frozenset({"objective_needs_another_architecture", "stages_need_steps"})
+"""Findings of a spec that have a code of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +195,7 @@ def _warnings(request: JobRequest, architecture: Architecture) -> tuple[str, ...
     if architecture == "encoder" and request.evaluation.prompts:
         warnings.append("evaluation.prompts: an encoder does not continue text; they are left out.")
     if architecture == "decoder" and request.evaluation.blanks:
-        warnings.append("evaluation.blanks: a causal decoder fills no gaps; they are left out.")
+        warnings.append("evaluation.blanks: a decoder fills no gaps; they are left out.")
     return tuple(warnings)
 
 
@@ -208,4 +210,7 @@ def _as_invalid_request(error: ValidationError) -> InvalidRequest:
         path += ["model", field] if inside_model else [field]
     elif path:
         message = f"{'.'.join(path)}: {message} (got {first['input']})."
-    return InvalidRequest(message, param=".".join(path) or None)
+    kind = str(first["type"])
+    return InvalidRequest(
+        message, code=kind if kind in _OWN_CODES else None, param=".".join(path) or None
+    )

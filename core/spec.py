@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from core.counts import Count
+from core.frozen import Frozen
+from core.objectives import Architecture, Objective, StagedObjective
 
-Architecture = Literal["decoder", "encoder"]
 Precision = Literal["auto", "fp32", "bf16"]
 
 MAX_LAYERS = 128
@@ -25,12 +27,6 @@ MAX_CONTEXT_LENGTH = 131072
 MAX_VOCAB_SIZE = 262144
 MAX_PROMPTS = 32
 MAX_PROMPT_LENGTH = 4096
-
-
-class Frozen(BaseModel):
-    """Data that is checked when made and never changes: unknown fields are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class ModelShape(Frozen):
@@ -70,29 +66,6 @@ class ModelShape(Frozen):
         return self
 
 
-class CausalObjective(Frozen):
-    """The next word is removed: every token is predicted from those before it."""
-
-    type: Literal["causal"] = "causal"
-
-
-class MaskedObjective(Frozen):
-    """Words are removed anywhere and predicted from both sides (arXiv 1810.04805, 2202.08005)."""
-
-    type: Literal["masked"] = "masked"
-    rate: float = Field(default=0.3, gt=0, le=0.9, description="Share of the tokens removed")
-    whole_words: bool = Field(default=True, description="Remove words, not pieces of words")
-    replacement: Literal["mask", "80-10-10"] = Field(
-        default="mask",
-        description="What stands in the gap: always [MASK], or BERT's 80 % [MASK], 10 % a random "
-        "token, 10 % the token itself",
-    )
-
-
-Objective = Annotated[CausalObjective | MaskedObjective, Field(discriminator="type")]
-OBJECTIVE_NAMES = ("causal", "masked")
-
-
 class Budget(Frozen):
     """When to stop: whichever of the given limits is reached first."""
 
@@ -106,6 +79,11 @@ class Budget(Frozen):
         if self.tokens is self.steps is self.epochs is self.seconds is None:
             raise ValueError("a budget needs at least one of tokens, steps, epochs, seconds")
         return self
+
+    @property
+    def is_time_alone(self) -> bool:
+        """Whether only the clock ends the job."""
+        return self.tokens is self.steps is self.epochs is None
 
     def num_steps(self, *, batch_tokens: int, tokens_per_epoch: int) -> int | None:
         """Optimizer steps until the first of tokens, steps and epochs; None if only time counts."""
@@ -187,11 +165,23 @@ class JobSpec(Frozen):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
-        wanted = "encoder" if self.objective.type == "masked" else "decoder"
+        wanted = self.objective.architecture
         if self.model.architecture != wanted:
-            raise ValueError(
-                f"objective: {self.objective.type!r} trains a {wanted}, "
-                f"but model.architecture is {self.model.architecture!r}"
+            raise PydanticCustomError(
+                "objective_needs_another_architecture",
+                "objective: {objective} trains a model of architecture {wanted}, "
+                "but model.architecture is {given}",
+                {
+                    "objective": repr(self.objective.label),
+                    "wanted": repr(wanted),
+                    "given": repr(self.model.architecture),
+                },
+            )
+        if isinstance(self.objective, StagedObjective) and self.budget.is_time_alone:
+            raise PydanticCustomError(
+                "stages_need_steps",
+                "objective: stages are shares of the budget's steps, whose number a budget in "
+                "seconds alone does not give; add tokens, steps or epochs",
             )
         if self.batch_tokens % self.model.context_length:
             raise ValueError(

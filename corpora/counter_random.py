@@ -20,6 +20,11 @@ class Use(IntEnum):
     SHUFFLE = 0  # the order of windows
     WORD_ORDER = 1  # which words are removed
     REPLACEMENT = 2  # what stands in their place
+    SPAN_PLACE = 3  # where runs of words are removed
+    SPAN_LENGTH = 4  # and how many words each has
+    MIDDLE = 5  # what is moved behind its surroundings, and where it is cut
+    PART = 6  # which objective of a mix a sample is for
+    SOURCE = 7  # which corpus of a mixture a sample is from
 
 
 _BITS_64: Final = 2**64 - 1
@@ -43,6 +48,18 @@ def random_bits(key: int | NDArray[np.uint64], counters: NDArray[np.uint64]) -> 
     state *= np.uint64(_SECOND)
     state ^= state >> np.uint64(31)
     return state
+
+
+def random_shares(
+    key: int | NDArray[np.uint64], counters: NDArray[np.uint64]
+) -> NDArray[np.float64]:
+    """A number from 0 to below 1 for each counter, uniform, in the shape of :func:`random_bits`."""
+    return (random_bits(key, counters) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def sample_keys(seed: int, use: Use, samples: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """A key for each sample of a job, uint64 [W, 1]."""
+    return random_bits(derive_key(seed, use), samples.astype(np.uint64))[:, None]
 
 
 def permuted(positions: NDArray[np.int64], *, size: int, key: int) -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ and a blank line stands between documents.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from core.spec import Objective
-from corpora.objectives import remover_for
+from core.objectives import AnyObjective
+from corpora.objectives import remover_for, stages_of
+from corpora.removers.samples import Reading
 from corpora.vocabulary import END_OF_TEXT, SEP, Vocabulary
 from corpora.windows import TokenStream, TokenWindows
 
@@ -46,19 +48,20 @@ class Example:
     input_tokens: tuple[int, ...]
     """What the model sees."""
     label_tokens: tuple[int, ...]
-    """What it must say: the token after each (causal), the removed ones in order (masked)."""
+    """What it must say: the token after each, or the removed ones in order; an answer's sentinels
+    are part of it."""
 
 
 def labelled_examples(
     split: TokenStream,
     *,
-    objective: Objective,
+    objective: AnyObjective,
     tokenizer: Tokenizer,
     context_length: int,
     seed: int,
     limit: int,
 ) -> list[Example]:
-    """The first ``limit`` samples of a job.
+    """The first ``limit`` samples of a job; of a staged one, as its first stage makes them.
 
     Args:
         split: the train split of a dataset.
@@ -69,56 +72,32 @@ def labelled_examples(
         limit: how many; none is made of an empty split.
     """
     vocabulary = Vocabulary.from_tokenizer(tokenizer)
-    remover = remover_for(objective, vocabulary=vocabulary, context_length=context_length)
+    remover = remover_for(
+        stages_of(objective)[0].objective, vocabulary=vocabulary, context_length=context_length
+    )
     windows = TokenWindows(split, remover)
     if not windows.count or limit < 1:
         return []
-    made = windows.samples(np.arange(limit, dtype=np.int64), seed=seed)
+    samples = np.arange(limit, dtype=np.int64)
+    made = windows.samples(samples, seed=seed)
+    readings = windows.readings(samples, seed=seed)
     return [
-        _causal_example(inputs, labels[counts], vocabulary)
-        if made.positions is None
-        else _masked_example(inputs, labels[counts], made.positions[row][counts], vocabulary)
-        for row, (inputs, labels, counts) in enumerate(
-            zip(made.input_ids, made.labels, made.loss_mask, strict=True)
+        _example(reading, inputs, labels[counts], vocabulary)
+        for reading, inputs, labels, counts in zip(
+            readings, made.input_ids, made.labels, made.loss_mask, strict=True
         )
     ]
 
 
-def _causal_example(
-    inputs: NDArray[np.int64], labels: NDArray[np.int64], vocabulary: Vocabulary
-) -> Example:
-    """Every token is predicted; the last word shows it."""
-    text = _Text.of(np.append(inputs[:1], labels), vocabulary).text
-    words = list(_WORD.finditer(text))
-    start, end = words[-1].span() if words else (max(0, len(text) - 1), len(text))
-    return _example(text, [(start, end)], inputs, labels)
-
-
-def _masked_example(
+def _example(
+    reading: Reading,
     inputs: NDArray[np.int64],
     labels: NDArray[np.int64],
-    positions: NDArray[np.int64],
     vocabulary: Vocabulary,
 ) -> Example:
-    tokens = inputs.copy()
-    tokens[positions] = labels
-    readable = _Text.of(tokens, vocabulary)
-    spans: list[tuple[int, int]] = []
-    for first, last in _words_among(positions, tokens, vocabulary):
-        start, end = readable.span(first, last)
-        if spans and start < spans[-1][1]:  # two tokens that share a character
-            spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
-        else:
-            spans.append((start, end))
-    return _example(readable.text, spans, inputs, labels)
-
-
-def _example(
-    text: str,
-    spans: list[tuple[int, int]],
-    inputs: NDArray[np.int64],
-    labels: NDArray[np.int64],
-) -> Example:
+    readable = _Text.of(reading.tokens, vocabulary)
+    text = readable.text
+    spans = _spans(readable, reading.gaps) if reading.gaps else [_last_word(text)]
     blanked, kept_to = "", 0
     for start, end in spans:
         blanked += text[kept_to:start] + GAP
@@ -132,21 +111,22 @@ def _example(
     )
 
 
-def _words_among(
-    positions: NDArray[np.int64], tokens: NDArray[np.int64], vocabulary: Vocabulary
-) -> list[tuple[int, int]]:
-    """The first and the last token of each removed word."""
-    words: list[tuple[int, int]] = []
-    for position in positions.tolist():
-        goes_on = (
-            vocabulary.begins_with_word_byte[tokens[position]]
-            and vocabulary.ends_with_word_byte[tokens[position - 1]]
-        )
-        if words and words[-1][1] == position - 1 and goes_on:
-            words[-1] = (words[-1][0], position)
+def _last_word(text: str) -> tuple[int, int]:
+    """Where every token is predicted, the last word shows it."""
+    words = list(_WORD.finditer(text))
+    return words[-1].span() if words else (max(0, len(text) - 1), len(text))
+
+
+def _spans(readable: _Text, gaps: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Where the gaps are in the text, in characters."""
+    spans: list[tuple[int, int]] = []
+    for first, last in gaps:
+        start, end = readable.span(first, last)
+        if spans and start < spans[-1][1]:  # two tokens that share a character
+            spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
         else:
-            words.append((position, position))
-    return words
+            spans.append((start, end))
+    return spans
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 from core.errors import BadData
-from core.spec import Frozen
+from core.frozen import Frozen
 from corpora.addressing import DATASET_FORMAT
 from corpora.split_names import SPLIT_NAMES, SplitName
 

@@ -19,17 +19,17 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 NUM_SPECIAL_TOKENS: Final = 64
-_NUM_SENTINELS = 32
+NUM_SENTINELS: Final = 32
 _NAMED = (
     "<|endoftext|>", "<|pad|>", "[MASK]", "[CLS]", "[SEP]",
     "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>",
     "<|im_start|>", "<|im_end|>",
 )  # fmt: skip
-_NUM_RESERVED = NUM_SPECIAL_TOKENS - _NUM_SENTINELS - len(_NAMED)
+_NUM_RESERVED = NUM_SPECIAL_TOKENS - NUM_SENTINELS - len(_NAMED)
 
 SPECIAL_TOKENS: Final[tuple[str, ...]] = (
     *_NAMED,
-    *(f"<|extra_{k}|>" for k in range(_NUM_SENTINELS)),
+    *(f"<|extra_{k}|>" for k in range(NUM_SENTINELS)),
     *(f"<|reserved_{k}|>" for k in range(_NUM_RESERVED)),
 )
 """The first 64 tokens of every tokenizer, in the order of their ids."""
@@ -39,6 +39,11 @@ PAD: Final = 1
 MASK: Final = 2
 CLS: Final = 3
 SEP: Final = 4
+FIM_PREFIX: Final = 5
+FIM_MIDDLE: Final = 6
+FIM_SUFFIX: Final = 7
+FIM_PAD: Final = 8
+FIRST_SENTINEL: Final = len(_NAMED)
 
 _MASK_OF_LEAD_BITS = 0xC0
 _CONTINUATION = 0x80

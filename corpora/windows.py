@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corpora.counter_random import Use, derive_key, permuted
-from corpora.objectives import Remover, Samples
+from corpora.removers.samples import Reading, Remover, Samples
 from corpora.vocabulary import END_OF_TEXT, PAD
 
 
@@ -70,8 +70,13 @@ class TokenWindows:
 
     def samples(self, indices: NDArray[np.int64], *, seed: int) -> Samples:
         """What a job with this seed sees as its samples of these ascending indices."""
-        windows_W = self.of_samples(indices, seed=seed)
-        return self.remover.remove(self.read(windows_W), seed=seed, samples=indices)
+        tokens_WR = self.read(self.of_samples(indices, seed=seed))
+        return self.remover.remove(tokens_WR, seed=seed, samples=indices)
+
+    def readings(self, indices: NDArray[np.int64], *, seed: int) -> list[Reading]:
+        """What is removed from what in these samples, for people."""
+        tokens_WR = self.read(self.of_samples(indices, seed=seed))
+        return self.remover.read(tokens_WR, seed=seed, samples=indices)
 
     def of_samples(self, indices: NDArray[np.int64], *, seed: int) -> NDArray[np.int64]:
         """Which window each of these ascending sample indices is made from.

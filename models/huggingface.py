@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from safetensors.torch import load_file
 
+from core.objectives import Architecture
 from core.sizing import ENCODER_GLOBAL_EVERY, ENCODER_LOCAL_WINDOW
-from core.spec import Architecture, ModelShape
+from core.spec import ModelShape
 from models.architectures import empty_model
 from models.decoder import RMS_NORM_EPS, ROPE_THETA
 from models.encoder import GLOBAL_ROPE_THETA, LOCAL_ROPE_THETA, NORM_EPS, is_global

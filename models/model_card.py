@@ -69,7 +69,7 @@ def model_card(
     )
     training = (
         f"{step:,} steps, {tokens:,} tokens, {flops:.3g} floating-point operations; objective "
-        f"`{spec.objective.type}`, {spec.batch_tokens:,} tokens a step, optimizer "
+        f"`{spec.objective.label}`, {spec.batch_tokens:,} tokens a step, optimizer "
         f"`{spec.optimizer.name}` at {spec.optimizer.learning_rate:g}, seed {spec.seed}."
     )
     sections = [

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from core.spec import Objective
+from core.objectives import AnyObjective
 from corpora.documents import iter_documents
 from corpora.encode import encode_texts
 from corpora.examples import Example, labelled_examples
@@ -59,7 +59,7 @@ def find_source(uow: UnitOfWork, corpus_id: str, *, tokenizer_id: str | None) ->
 def make(
     source: Source,
     *,
-    objective: Objective,
+    objective: AnyObjective,
     context_length: int,
     seed: int,
     limit: int,

@@ -97,6 +97,7 @@ def train(
         context_length=spec.model.context_length,
         sequences_per_step=spec.sequences_per_step,
         seed=spec.seed,
+        budget=spec.budget,
     )
     model = new_model(spec.model, seed=spec.seed).to(execution.torch_device)
     model.compute_dtype = execution.compute_dtype
@@ -196,9 +197,7 @@ def _restore(
 
 def _plan(spec: JobSpec, *, loader: Loader, state: TrainingState) -> Plan:
     return Plan(
-        num_steps=spec.budget.num_steps(
-            batch_tokens=spec.batch_tokens, tokens_per_epoch=loader.tokens_per_epoch
-        ),
+        num_steps=loader.num_steps,
         num_parameters=num_parameters(spec.model),
         tokens_per_step=spec.batch_tokens,
         flops_per_token=flops_per_token(spec.model),

@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from core.spec import CausalObjective, JobSpec, MaskedObjective
-from corpora.objectives import Samples, remover_for
+from core.objectives import CausalObjective, MaskedObjective
+from core.spec import JobSpec
+from corpora.objectives import remover_for
+from corpora.removers.samples import Samples
 from corpora.shards import Dataset
 from corpora.vocabulary import Vocabulary
 from corpora.windows import TokenStream, TokenWindows
@@ -57,9 +59,11 @@ def evaluate(
     """Measure a model on the held-out split.
 
     Args:
-        model: a decoder if the objective is causal, an encoder if it is masked.
+        model: of the spec's architecture.
         dataset: its validation split is read, and the most frequent words of its train split.
-        spec: gives objective, context length and ``evaluation.max_tokens``.
+        spec: gives the architecture, the context length and ``evaluation.max_tokens``. A decoder
+            guesses the next word and an encoder removed ones whatever the objective was, so that
+            jobs can be compared.
         vocabulary: of the dataset's tokenizer.
         micro_batch: sequences at a time; every batch has the same shape.
         device: where the model is.
@@ -71,7 +75,7 @@ def evaluate(
         always guessing the five tokens that are most frequent among the words of the train split.
         Nothing if there is no held-out text.
     """
-    if isinstance(spec.objective, CausalObjective):
+    if spec.model.architecture == "decoder":
         return _evaluate_decoder(
             _scores(
                 model,

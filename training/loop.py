@@ -88,9 +88,7 @@ class TrainingLoop:
         self._reporter = reporter
         self._stop = stop
         self._stopwatch = stopwatch
-        self._num_steps = spec.budget.num_steps(
-            batch_tokens=spec.batch_tokens, tokens_per_epoch=loader.tokens_per_epoch
-        )
+        self._num_steps = loader.num_steps
         self._parameters = list(model.parameters())
         self._has_news = False  # since the last checkpoint
 

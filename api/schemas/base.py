@@ -8,7 +8,7 @@ from typing import Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.job_request import Metadata
-from core.spec import Frozen
+from core.frozen import Frozen
 
 __all__ = ["Answer", "Deleted", "ListAnswer", "Metadata", "RequestBody", "list_of"]
 

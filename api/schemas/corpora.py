@@ -11,8 +11,8 @@ from api.schemas.base import Answer, Metadata, RequestBody
 from core.cleaning_options import CleaningOptions, profile_as_cleaning
 from core.clock import unix_seconds
 from core.corpus_options import CorpusOptions
-from core.job_request import MAX_NAME_LENGTH, named_objective
-from core.spec import CausalObjective, Objective
+from core.job_request import MAX_NAME_LENGTH
+from core.objectives import CausalObjective, Objective
 from db.tables import Corpus
 
 MAX_FILES = 10_000
@@ -100,7 +100,7 @@ class DocumentObject(Answer):
 class ExamplesRequest(RequestBody):
     """The body of ``POST /v1/corpora/{id}/examples``."""
 
-    objective: Annotated[Objective, BeforeValidator(named_objective)] = CausalObjective()
+    objective: Objective = CausalObjective()
     tokenizer: str | None = Field(default=None, description="Default: the corpus's own")
     context_length: int = Field(default=256, ge=16, le=4096, description="Tokens of a window")
     limit: int = Field(default=5, ge=1, le=MAX_EXAMPLES)

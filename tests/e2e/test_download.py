@@ -12,7 +12,7 @@ import pytest
 import torch
 import transformers
 
-from core.spec import Architecture
+from core.objectives import Architecture
 from models.huggingface import load_model
 from tests.e2e.service import Service
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.spec import CausalObjective, MaskedObjective, Objective
+from core.objectives import CausalObjective, MaskedObjective, Objective
+from core.spec import Budget
 from corpora.examples import Example, labelled_examples
 from tests.tiny_text import documents, stream, stream_of, tokenizer, vocabulary
 from training.loader import Loader
@@ -69,6 +70,7 @@ def test_tokens_are_those_of_a_job_with_the_same_seed(objective: Objective) -> N
         context_length=32,
         sequences_per_step=3,
         seed=42,
+        budget=Budget(steps=100),
     )
     examples = labelled_examples(
         stream(),

@@ -5,16 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.spec import CausalObjective, MaskedObjective, Objective
+from core.objectives import AnySimple, CausalObjective, MaskedObjective
 from corpora.objectives import remover_for
 from corpora.vocabulary import END_OF_TEXT, PAD
 from corpora.windows import TokenWindows
 from tests.tiny_text import Stream, vocabulary
 
-OBJECTIVES: list[Objective] = [CausalObjective(), MaskedObjective()]
+OBJECTIVES: list[AnySimple] = [CausalObjective(), MaskedObjective()]
 
 
-def windows_of(num_tokens: int, objective: Objective, context_length: int = 16) -> TokenWindows:
+def windows_of(num_tokens: int, objective: AnySimple, context_length: int = 16) -> TokenWindows:
     stream = Stream([END_OF_TEXT, *range(100, 99 + num_tokens)][:num_tokens])
     remover = remover_for(objective, vocabulary=vocabulary(), context_length=context_length)
     return TokenWindows(stream, remover)
@@ -22,7 +22,7 @@ def windows_of(num_tokens: int, objective: Objective, context_length: int = 16) 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @given(num_tokens=st.integers(1, 300))
-def test_every_token_but_the_first_can_be_predicted(objective: Objective, num_tokens: int) -> None:
+def test_every_token_but_the_first_can_be_predicted(objective: AnySimple, num_tokens: int) -> None:
     windows = windows_of(num_tokens, objective)
     tokens = windows.read(np.arange(windows.count))
     inner = tokens[:, 1:] if isinstance(objective, CausalObjective) else tokens[:, 1:-1]

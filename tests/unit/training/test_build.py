@@ -19,13 +19,12 @@ from tokenizers.trainers import BpeTrainer
 
 from core.errors import BadData, CheckpointDamaged, Conflict, Diverged
 from core.lifecycle import StopReason
+from core.objectives import CausalObjective, MaskedObjective
 from core.spec import (
     Budget,
-    CausalObjective,
     CheckpointSpec,
     EvaluationSpec,
     JobSpec,
-    MaskedObjective,
     ModelShape,
     OptimizerSpec,
 )

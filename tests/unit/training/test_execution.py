@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from core.errors import InvalidRequest
+from core.objectives import CausalObjective
 from core.spec import (
     Budget,
-    CausalObjective,
     CheckpointSpec,
     EvaluationSpec,
     JobSpec,

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from core.errors import BadData
-from core.spec import CausalObjective, MaskedObjective, Objective
+from core.objectives import CausalObjective, MaskedObjective, Objective
+from core.spec import Budget
 from corpora.vocabulary import END_OF_TEXT
 from tests.tiny_text import Stream, stream, vocabulary
 from training.loader import Batch, Loader
@@ -20,6 +21,7 @@ def loader(objective: Objective, *, sequences_per_step: int = 8, seed: int = 1) 
         context_length=64,
         sequences_per_step=sequences_per_step,
         seed=seed,
+        budget=Budget(steps=1000),
     )
 
 
@@ -84,6 +86,7 @@ def test_same_window_loses_other_words_in_the_next_epoch() -> None:
         context_length=64,
         sequences_per_step=1,
         seed=1,
+        budget=Budget(steps=1),
     )
     assert tiny.num_windows == 1
     assert not np.array_equal(tiny.batch(0).input_ids, tiny.batch(1).input_ids)
@@ -104,4 +107,5 @@ def test_split_without_tokens_is_bad_data() -> None:
             context_length=16,
             sequences_per_step=1,
             seed=0,
+            budget=Budget(steps=1),
         )

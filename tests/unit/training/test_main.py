@@ -18,9 +18,9 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
 from core.lifecycle import ExitCode, StopReason
+from core.objectives import CausalObjective
 from core.spec import (
     Budget,
-    CausalObjective,
     CheckpointSpec,
     EvaluationSpec,
     JobSpec,

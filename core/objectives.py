@@ -1,0 +1,258 @@
+"""Objectives as a spec names them: how words are removed, and what each can be told.
+
+Four ways to remove words (:data:`SimpleObjective`), which may be mixed sample by sample and follow
+each other in stages. Each trains one architecture: a decoder reads from left to right, an encoder
+from both sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from core.errors import did_you_mean
+from core.frozen import Frozen
+
+Architecture = Literal["decoder", "encoder"]
+
+MAX_PARTS: Final = 16
+MAX_STAGES: Final = 16
+SIMPLE_NAMES: Final = ("causal", "masked", "span_corruption", "fill_in_the_middle")
+_MIX, _STAGES = "mix", "stages"
+
+
+def named_objective(value: object) -> object:
+    """Unfold what users write shortly; leave what is no objective for the type check to judge.
+
+    A name is an objective without options, a list is a mix, and ``{"stages": [...]}`` says what it
+    is without a ``type``.
+
+    Raises:
+        PydanticCustomError: there is no objective of this name.
+    """
+    unfolded: object = value
+    if isinstance(value, str):
+        unfolded = {"type": value}
+    elif isinstance(value, list):
+        unfolded = {"type": _MIX, "parts": value}
+    elif isinstance(value, dict) and "type" not in value:
+        kinds = {"stages": _STAGES, "parts": _MIX}
+        found = [kind for field, kind in kinds.items() if field in value]
+        unfolded = {"type": found[0], **value} if found else value
+    if isinstance(unfolded, dict):
+        name = unfolded.get("type")
+        if isinstance(name, str) and name not in {*SIMPLE_NAMES, _MIX, _STAGES}:
+            hint = did_you_mean(name, SIMPLE_NAMES)
+            raise PydanticCustomError(
+                "unknown_objective",
+                "There is no objective {name}.{hint}",
+                {"name": repr(name), "hint": hint},
+            )
+    return unfolded
+
+
+class CausalObjective(Frozen):
+    """The next word is removed: every token is predicted from those before it."""
+
+    type: Literal["causal"] = "causal"
+
+    @property
+    def architecture(self) -> Architecture:
+        """What this trains."""
+        return "decoder"
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return self.type
+
+
+class MaskedObjective(Frozen):
+    """Words are removed anywhere and predicted from both sides (arXiv 1810.04805, 2202.08005)."""
+
+    type: Literal["masked"] = "masked"
+    rate: float = Field(default=0.3, gt=0, le=0.9, description="Share of the tokens removed")
+    whole_words: bool = Field(default=True, description="Remove words, not pieces of words")
+    replacement: Literal["mask", "80-10-10"] = Field(
+        default="mask",
+        description="What stands in the gap: always [MASK], or BERT's 80 % [MASK], 10 % a random "
+        "token, 10 % the token itself",
+    )
+
+    @property
+    def architecture(self) -> Architecture:
+        """What this trains."""
+        return "encoder"
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return f"{self.type} ({self.rate:.0%})"
+
+
+class SpanCorruptionObjective(Frozen):
+    """Runs of words are removed and written out after the text (arXiv 1910.10683)."""
+
+    type: Literal["span_corruption"] = "span_corruption"
+    rate: float = Field(default=0.15, gt=0, le=0.5, description="Share of the tokens removed")
+    mean_span: float = Field(
+        default=3.0, ge=1, le=64, description="Tokens of a removed run of words, on average"
+    )
+
+    @property
+    def architecture(self) -> Architecture:
+        """What this trains."""
+        return "decoder"
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return f"{self.type} ({self.rate:.0%})"
+
+
+class FillInTheMiddleObjective(Frozen):
+    """A run of words is moved to the end, behind what stood around it (arXiv 2207.14255)."""
+
+    type: Literal["fill_in_the_middle"] = "fill_in_the_middle"
+    rate: float = Field(
+        default=0.5, gt=0, le=1, description="Share of the documents' parts that are rearranged"
+    )
+    suffix_first: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Share of those in the order suffix, prefix, middle; else prefix, suffix, "
+        "middle",
+    )
+    within_words: float = Field(
+        default=0.1, ge=0, le=1, description="Share of the cuts that fall within a word"
+    )
+
+    @property
+    def architecture(self) -> Architecture:
+        """What this trains."""
+        return "decoder"
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return f"{self.type} ({self.rate:.0%})"
+
+
+AnySimple = CausalObjective | MaskedObjective | SpanCorruptionObjective | FillInTheMiddleObjective
+SimpleObjective = Annotated[
+    AnySimple, Field(discriminator="type"), BeforeValidator(named_objective)
+]
+
+
+class MixedPart(Frozen):
+    """One objective of a mix."""
+
+    objective: SimpleObjective
+    weight: float = Field(default=1.0, gt=0, le=1e6, description="Its share, beside the others'")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unfold(cls, value: object) -> object:
+        """A name alone, or an objective with its weight among its options."""
+        if isinstance(value, str):
+            return {"objective": value}
+        if isinstance(value, dict) and "type" in value:
+            options = {name: option for name, option in value.items() if name != "weight"}
+            weight = {name: value[name] for name in ("weight",) if name in value}
+            return {"objective": options, **weight}
+        return value
+
+
+class MixObjective(Frozen):
+    """Every sample is drawn for one of several objectives, by their weights."""
+
+    type: Literal["mix"] = "mix"
+    parts: tuple[MixedPart, ...] = Field(min_length=1, max_length=MAX_PARTS, strict=False)
+
+    @model_validator(mode="after")
+    def _trains_one_architecture(self) -> Self:
+        _require_one_architecture([part.objective for part in self.parts])
+        return self
+
+    @property
+    def architecture(self) -> Architecture:
+        """What this trains."""
+        return self.parts[0].objective.architecture
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The weights, adding up to 1."""
+        total = sum(part.weight for part in self.parts)
+        return tuple(part.weight / total for part in self.parts)
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        parts = zip(self.shares, self.parts, strict=True)
+        return " + ".join(f"{share:.0%} {part.objective.label}" for share, part in parts)
+
+
+class Stage(Frozen):
+    """One objective of a row of them."""
+
+    until: float = Field(default=1.0, gt=0, le=1, description="Share of the budget where it ends")
+    objective: Annotated[
+        AnySimple | MixObjective, Field(discriminator="type"), BeforeValidator(named_objective)
+    ]
+
+
+class StagedObjective(Frozen):
+    """Objectives one after the other, each up to a share of the budget's steps."""
+
+    type: Literal["stages"] = "stages"
+    stages: tuple[Stage, ...] = Field(min_length=1, max_length=MAX_STAGES, strict=False)
+
+    @model_validator(mode="after")
+    def _stages_follow_each_other(self) -> Self:
+        ends = [stage.until for stage in self.stages]
+        if any(later <= earlier for earlier, later in pairwise(ends)):
+            raise ValueError("stages: each stage ends later than the one before it")
+        if ends[-1] != 1:
+            raise ValueError(f"stages: the last one ends at 1, not at {ends[-1]}")
+        return self
+
+    @model_validator(mode="after")
+    def _trains_one_architecture(self) -> Self:
+        _require_one_architecture([stage.objective for stage in self.stages])
+        return self
+
+    @property
+    def architecture(self) -> Architecture:
+        """What this trains."""
+        return self.stages[0].objective.architecture
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return ", then ".join(
+            f"{stage.objective.label} until {stage.until:.0%}" for stage in self.stages
+        )
+
+
+AnyObjective = AnySimple | MixObjective | StagedObjective
+Objective = Annotated[AnyObjective, Field(discriminator="type"), BeforeValidator(named_objective)]
+
+
+def _require_one_architecture(objectives: Sequence[AnySimple | MixObjective]) -> None:
+    """Refuse what no single network can be trained on.
+
+    An encoder could learn from left to right only under a causal attention mask, which ours has
+    not.
+    """
+    found = {objective.architecture: objective.label for objective in objectives}
+    if len(found) > 1:
+        raise PydanticCustomError(
+            "objectives_need_two_architectures",
+            "{decoder} trains a decoder and {encoder} an encoder; one model cannot be both",
+            {name: repr(label) for name, label in found.items()},
+        )

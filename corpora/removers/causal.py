@@ -1,0 +1,66 @@
+"""Causal language modelling: the next token is removed, at every place.
+
+Shape suffixes: W windows, R tokens read for a window, T context length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corpora.removers.samples import Reading, Samples
+from corpora.vocabulary import PAD
+
+
+@dataclass(frozen=True, slots=True)
+class CausalRemover:
+    """Labels are the inputs shifted by one.
+
+    Every token but the first of a split is predicted, an `<|endoftext|>` included: that is how a
+    model learns to stop.
+    """
+
+    context_length: int
+
+    @property
+    def tokens_read(self) -> int:
+        """A window and the token after it."""
+        return self.context_length + 1
+
+    @property
+    def stride(self) -> int:
+        """Windows stand side by side."""
+        return self.context_length
+
+    @property
+    def num_labels(self) -> int | None:
+        """One at every place."""
+        return None
+
+    def remove(
+        self,
+        tokens_WR: NDArray[np.int64],
+        *,
+        seed: int,  # noqa: ARG002 - nothing is drawn
+        samples: NDArray[np.int64],  # noqa: ARG002 - likewise
+    ) -> Samples:
+        """Shift each window by one token."""
+        labels_WT = tokens_WR[:, 1:]
+        return Samples(
+            input_ids=tokens_WR[:, :-1],
+            labels=labels_WT,
+            positions=None,
+            loss_mask=labels_WT != PAD,
+        )
+
+    def read(
+        self,
+        tokens_WR: NDArray[np.int64],
+        *,
+        seed: int,  # noqa: ARG002 - nothing is drawn
+        samples: NDArray[np.int64],  # noqa: ARG002 - likewise
+    ) -> list[Reading]:
+        """Each window as it is: no piece is missing before the text ends."""
+        return [Reading(tokens_R, gaps=()) for tokens_R in tokens_WR]
