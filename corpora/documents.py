@@ -23,7 +23,7 @@ from pydantic import Field, ValidationError
 
 from core.corpus_options import CorpusOptions
 from core.errors import BadData
-from core.spec import Frozen
+from core.frozen import Frozen
 from corpora.durable import HashedFile
 from corpora.split_names import SplitName
 
@@ -31,8 +31,9 @@ FORMAT: Final = 1
 MANIFEST_NAME = "manifest.json"
 REPORT_NAME = "report.json"
 DOCUMENTS_NAME = "documents"
-BYTES_PER_SHARD = 2**28
-"""A shard is closed by the document that reaches this many bytes, uncompressed."""
+BYTES_PER_SHARD = 2**26
+"""A shard is closed by the document that reaches this many bytes, uncompressed: what one worker
+encodes at a time."""
 
 _LEVEL = 3
 _READ_BYTES = 2**20
@@ -187,6 +188,19 @@ def iter_documents(
                 fields: dict[str, Any] = orjson.loads(line)
                 yield Document(index=number, **fields)
         index += shard.num_documents
+
+
+def iter_shard(corpus_directory: Path, split: SplitName, name: str) -> Iterator[Document]:
+    """The documents of one shard in their order; ``index`` counts within the shard.
+
+    Raises:
+        BadData: the shard, or the manifest that names it, is missing or damaged.
+    """
+    shards = read_manifest(corpus_directory).splits[split].shards
+    shard = next(shard for shard in shards if shard.name == name)
+    lines = _read_shard(corpus_directory / DOCUMENTS_NAME / name, shard)
+    for index, line in enumerate(lines):
+        yield Document(index=index, **orjson.loads(line))
 
 
 def _read_shard(path: Path, shard: DocumentShard) -> Iterator[bytes]:

@@ -1,24 +1,135 @@
-"""A corpus to a dataset: every document as token ids."""
+"""A corpus to a dataset: every document as token ids, one token shard for each document shard.
+
+Shards are encoded apart from each other, in any order and by anyone: the same corpus and tokenizer
+give the same bytes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Final
 
+from pydantic import Field
 from tokenizers import Tokenizer
 
-from corpora.dataset_writer import DatasetWriter
-from corpora.documents import Document, iter_documents, read_manifest
+from core.frozen import Frozen
+from corpora.dataset_writer import finish_dataset
+from corpora.documents import CorpusManifest, Document, iter_shard, read_manifest
+from corpora.encoders.base import Encoder
+from corpora.encoders.opening import open_encoder
 from corpora.pieces import pieces
-from corpora.progress import Progress, ProgressCallback
-from corpora.shards import DatasetManifest
-from corpora.split_names import SPLIT_NAMES
-from corpora.tokenizer import load_tokenizer
+from corpora.progress import Progress, ProgressCallback, part_of
+from corpora.shard_writer import ShardWriter, token_type
+from corpora.shards import DatasetManifest, Shard, SplitManifest
+from corpora.split_names import SPLIT_NAMES, SplitName
 
 BATCH_CHARACTERS: Final = 2**21
 """Text encoded at once: enough for every core, and about 100 MB of the library's own tables."""
+
+_DOCUMENTS_ENDING = ".jsonl.zst"
+
+
+class TokenShardManifest(Frozen):
+    """A token shard, and what it was made from."""
+
+    split: SplitName
+    shard: Shard
+    num_bytes: int = Field(ge=0)
+    """The UTF-8 of its documents."""
+    corpus_digest: str
+    tokenizer_sha256: str
+    engine: str
+    """The library that encoded it; the ids do not depend on it."""
+
+
+def encode_shard(
+    corpus_directory: Path,
+    shard: str,
+    *,
+    tokenizer_json: bytes,
+    directory: Path,
+    progress: ProgressCallback,
+) -> TokenShardManifest:
+    """Encode one shard of documents into the files of one token shard.
+
+    Args:
+        corpus_directory: the corpus; of its shards only this one has to be there.
+        shard: the name of the shard in the corpus's manifest.
+        tokenizer_json: the tokenizer.
+        directory: where the files go; made if it is missing.
+        progress: told how far it is.
+
+    Raises:
+        BadData: a file of the corpus is missing or damaged.
+    """
+    manifest = read_manifest(corpus_directory)
+    split = _split_of(manifest, shard)
+    encoder = open_encoder(
+        tokenizer_json, (document.text for document in iter_shard(corpus_directory, split, shard))
+    )
+    directory.mkdir(parents=True, exist_ok=True)
+    name = shard.removesuffix(_DOCUMENTS_ENDING)
+    with ShardWriter(directory, name, token_type(tokenizer_json)) as writer:
+        documents = iter_shard(corpus_directory, split, shard)
+        stored = next(one for one in manifest.splits[split].shards if one.name == shard)
+        num_encoded = 0
+        for batch in _batches(documents):
+            _encode_batch(encoder, batch, writer)
+            num_encoded += len(batch)
+            fraction = num_encoded / max(1, stored.num_documents)
+            progress(Progress("encoding", fraction, records=num_encoded, bytes=writer.num_bytes))
+        return TokenShardManifest(
+            split=split,
+            shard=writer.close(),
+            num_bytes=writer.num_bytes,
+            corpus_digest=manifest.digest,
+            tokenizer_sha256=hashlib.sha256(tokenizer_json).hexdigest(),
+            engine=encoder.engine,
+        )
+
+
+def join_dataset(
+    corpus_directory: Path,
+    parts: Sequence[TokenShardManifest],
+    *,
+    tokenizer_json: bytes,
+    directory: Path,
+) -> DatasetManifest:
+    """Put the token shards of a whole corpus together, manifest last.
+
+    Args:
+        corpus_directory: the corpus; only its manifest is read.
+        parts: one for each of its shards, in any order.
+        tokenizer_json: the tokenizer that encoded them.
+        directory: where the shards' files are or will be; the tokenizer and the manifest go there.
+
+    Raises:
+        ValueError: the parts are not those of this corpus and tokenizer, or not all of them.
+    """
+    manifest = read_manifest(corpus_directory)
+    tokenizer_sha256 = hashlib.sha256(tokenizer_json).hexdigest()
+    by_name = {part.shard.name: part for part in parts}
+    if any(
+        (part.corpus_digest, part.tokenizer_sha256) != (manifest.digest, tokenizer_sha256)
+        for part in parts
+    ):
+        raise ValueError("a token shard is of another corpus or tokenizer")
+    expected = [name for split in SPLIT_NAMES for name in _shard_names(manifest, split)]
+    if sorted(by_name) != sorted(expected):
+        raise ValueError(f"there are token shards {sorted(by_name)}, expected were {expected}")
+    directory.mkdir(parents=True, exist_ok=True)
+    return finish_dataset(
+        directory,
+        splits={
+            split: _joined([by_name[name] for name in _shard_names(manifest, split)])
+            for split in SPLIT_NAMES
+        },
+        corpus_digest=manifest.digest,
+        tokenizer_json=tokenizer_json,
+    )
 
 
 def encode_corpus(
@@ -28,30 +139,31 @@ def encode_corpus(
     directory: Path,
     progress: ProgressCallback,
 ) -> DatasetManifest:
-    """Encode both splits of a corpus into a dataset directory, in the order of the documents.
+    """Encode both splits of a corpus into a dataset directory, shard by shard.
 
     Raises:
         BadData: a file of the corpus is missing or damaged.
     """
-    manifest = read_manifest(corpus_directory)
-    num_bytes = max(1, sum(split.num_bytes for split in manifest.splits.values()))
-    tokenizer = load_tokenizer(tokenizer_json)
-    num_done = 0
-    num_encoded = 0
-    with DatasetWriter(
-        directory, corpus_digest=manifest.digest, tokenizer_json=tokenizer_json
-    ) as writer:
-        for split in SPLIT_NAMES:
-            for batch in _batches(iter_documents(corpus_directory, split)):
-                texts = [document.text for document in batch]
-                for text, ids in zip(texts, encode_texts(tokenizer, texts), strict=True):
-                    length = len(text.encode())
-                    writer.add(split, ids, length)
-                    num_encoded += length
-                num_done += len(batch)
-                fraction = num_encoded / num_bytes
-                progress(Progress("encoding", fraction, records=num_done, bytes=num_encoded))
-        return writer.close()
+    shards = [
+        shard
+        for split in SPLIT_NAMES
+        for shard in read_manifest(corpus_directory).splits[split].shards
+    ]
+    num_bytes = max(1, sum(shard.num_bytes for shard in shards))
+    parts: list[TokenShardManifest] = []
+    done = 0
+    for shard in shards:
+        start, done = done, done + shard.num_bytes
+        parts.append(
+            encode_shard(
+                corpus_directory,
+                shard.name,
+                tokenizer_json=tokenizer_json,
+                directory=directory,
+                progress=part_of(progress, start / num_bytes, done / num_bytes),
+            )
+        )
+    return join_dataset(corpus_directory, parts, tokenizer_json=tokenizer_json, directory=directory)
 
 
 def encode_texts(tokenizer: Tokenizer, texts: list[str]) -> Iterator[list[int]]:
@@ -65,6 +177,32 @@ def encode_texts(tokenizer: Tokenizer, texts: list[str]) -> Iterator[list[int]]:
     )
     for of_text in parts:
         yield list(chain.from_iterable(next(encodings).ids for _ in of_text))
+
+
+def _split_of(manifest: CorpusManifest, shard: str) -> SplitName:
+    for split in SPLIT_NAMES:
+        if any(stored.name == shard for stored in manifest.splits[split].shards):
+            return split
+    raise ValueError(f"the corpus has no shard {shard!r}")
+
+
+def _shard_names(manifest: CorpusManifest, split: SplitName) -> list[str]:
+    return [shard.name.removesuffix(_DOCUMENTS_ENDING) for shard in manifest.splits[split].shards]
+
+
+def _joined(parts: Sequence[TokenShardManifest]) -> SplitManifest:
+    return SplitManifest(
+        num_tokens=sum(part.shard.num_tokens for part in parts),
+        num_documents=sum(part.shard.num_documents for part in parts),
+        num_bytes=sum(part.num_bytes for part in parts),
+        shards=tuple(part.shard for part in parts),
+    )
+
+
+def _encode_batch(encoder: Encoder, batch: Sequence[Document], writer: ShardWriter) -> None:
+    texts = [document.text for document in batch]
+    for text, ids in zip(texts, encoder.encode_batch(texts), strict=True):
+        writer.add(ids, len(text.encode()))
 
 
 def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:

@@ -1,24 +1,24 @@
-"""Files to a corpus: read, clean, find duplicates, split, write.
+"""Pieces to a corpus: find duplicates, split, write.
 
-Two passes over the text: the first reads and cleans every record into a spool on disk, the second
-writes what is kept. Between them, on small facts alone, duplicates are found and the split is
-chosen. Files are read in the order of their digests, so that equal content gives equal corpora.
+Two passes over the text: the first (``corpora.reading``) reads and cleans every record, piece by
+piece; the second writes what is kept. Between them, on small facts alone, duplicates are found and
+the split is chosen. Files are read in the order of their digests, so that equal content gives equal
+corpora.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
-from typing import Final
-
-import numpy as np
+from typing import Any, Final
 
 from core.corpus_options import CorpusOptions
 from core.errors import BadData
-from corpora.cleaning import Cleaner
-from corpora.deduplicate import find_duplicates, fingerprint
+from corpora.clusters import ClusterExamples
+from corpora.deduplicate import find_repeats, no_duplicates
 from corpora.documents import (
     DOCUMENTS_NAME,
     MANIFEST_NAME,
@@ -27,19 +27,21 @@ from corpora.documents import (
     CorpusStats,
 )
 from corpora.durable import sync_directory, write_durably
-from corpora.progress import Progress, ProgressCallback
-from corpora.readers.record import BadBytes, Dropped, Record
-from corpora.readers.source import SourceFile, read_records
-from corpora.report import Findings
+from corpora.findings import PieceFindings, merge_findings
+from corpora.plan import SourceSize, plan_pieces
+from corpora.progress import Progress, ProgressCallback, part_of
+from corpora.readers.source import SourceFile
+from corpora.reading import PieceManifest, read_findings, read_piece, read_piece_manifest
 from corpora.report_composer import compose_report
-from corpora.split import Split, choose_split
+from corpora.split import choose_split
 from corpora.spool import Spool
+from corpora.tally import Tally
 from corpora.writing import DocumentSorter, Written
 
-__all__ = ["SourceFile", "build_corpus"]
+__all__ = ["SourceFile", "assemble_corpus", "build_corpus"]
 
 _READING_SHARE: Final = 0.6
-_DECIDING_SHARE: Final = 0.05
+_DECIDING_SHARE: Final = 0.1
 
 
 def build_corpus(
@@ -49,8 +51,9 @@ def build_corpus(
     directory: Path,
     scratch: Path,
     progress: ProgressCallback,
+    evaluation_file: SourceFile | None = None,
 ) -> CorpusManifest:
-    """Make a corpus of ``files``; whole once this has returned.
+    """Make a corpus of ``files`` in this process; whole once this has returned.
 
     Args:
         files: in any order.
@@ -58,46 +61,125 @@ def build_corpus(
         directory: where the corpus goes; made if it is missing, and should otherwise be empty.
         scratch: where what is read may lie meanwhile, compressed; cleared again.
         progress: told how far it is.
+        evaluation_file: the one that ``options.clean.decontaminate`` names.
 
     Raises:
         BadData: a file is damaged or a bomb (the message names it), or nothing at all is left.
     """
-    (directory / DOCUMENTS_NAME).mkdir(parents=True, exist_ok=True)
-    scratch.mkdir(parents=True, exist_ok=True)
-    findings = Findings()
-    with tempfile.TemporaryDirectory(dir=scratch, prefix="corpus-") as spool_directory:
-        spool = Spool(Path(spool_directory))
-        try:
-            _read(files, options=options, spool=spool, findings=findings, progress=progress)
-        finally:
-            spool.finish()
-        if not spool.num_documents:
-            raise _nothing_left(findings)
-        progress(Progress("deduplicating", _READING_SHARE, len(files), findings.num_records))
-        is_duplicate = (
-            find_duplicates(spool)
-            if options.deduplicate == "exact"
-            else np.zeros(spool.num_documents, dtype=np.bool_)
+    with _room_in(scratch) as room:
+        pieces: list[Path] = []
+        for planned, part in _planned(files, progress):
+            pieces.append(room / f"piece-{len(pieces):05d}")
+            read_piece(
+                planned,
+                options=options,
+                evaluation_file=evaluation_file,
+                directory=pieces[-1],
+                progress=part,
+            )
+        return assemble_corpus(
+            pieces,
+            options=options,
+            directory=directory,
+            scratch=room,
+            progress=part_of(progress, _READING_SHARE, 1.0),
         )
-        split = choose_split(spool, is_duplicate, fraction=options.validation_fraction)
-        written = DocumentSorter(spool, is_duplicate, split, findings).run(
-            directory / DOCUMENTS_NAME, options=options, progress=_second_half(progress)
-        )
-    manifest = _finish(
-        directory, files=files, options=options, findings=findings, split=split, written=written
+
+
+def _planned(
+    files: Sequence[SourceFile], progress: ProgressCallback
+) -> Iterator[tuple[list[SourceFile], ProgressCallback]]:
+    """The files of each piece, and what reading them tells how far it is."""
+    by_id = {file.id: file for file in files}
+    sizes = {file.id: file.path.stat().st_size for file in files}
+    planned = plan_pieces(
+        [SourceSize(file.id, file.filename, file.sha256, sizes[file.id]) for file in files]
     )
-    stats = manifest.stats
-    progress(Progress("writing", 1.0, len(files), stats.num_records, stats.num_bytes))
+    num_bytes = max(1, sum(sizes.values()))
+    done = 0
+    for ids in planned:
+        start, done = done, done + sum(sizes[id_] for id_ in ids)
+        share = _READING_SHARE / num_bytes
+        yield [by_id[id_] for id_ in ids], part_of(progress, share * start, share * done)
+
+
+def assemble_corpus(
+    pieces: Sequence[Path],
+    *,
+    options: CorpusOptions,
+    directory: Path,
+    scratch: Path,
+    progress: ProgressCallback,
+    base: CorpusManifest | None = None,
+) -> CorpusManifest:
+    """Make a corpus of pieces that were read; whole once this has returned.
+
+    Args:
+        pieces: their directories; the documents keep this order.
+        options: those that they were read with.
+        directory: where the corpus goes; made if it is missing, and should otherwise be empty.
+        scratch: where tables may lie meanwhile; cleared again.
+        progress: told how far it is.
+        base: the corpus that this one extends; its pieces come first, its split is inherited.
+
+    Raises:
+        BadData: a piece is damaged, or nothing at all is left.
+    """
+    manifests = [read_piece_manifest(piece) for piece in pieces]
+    findings = merge_findings(read_findings(piece) for piece in pieces)
+    spool = Spool(pieces)
+    if not spool.num_documents:
+        raise _nothing_left(findings)
+    (directory / DOCUMENTS_NAME).mkdir(parents=True, exist_ok=True)
+    with _room_in(scratch) as room:
+        progress(Progress("deduplicating", 0.0, findings.num_files, findings.num_records))
+        find = no_duplicates if options.deduplicate == "none" else find_repeats
+        duplicates = find(spool, scratch=room)
+        split = choose_split(
+            spool,
+            duplicates,
+            fraction=options.validation_fraction,
+            inherited_threshold=base.threshold if base else None,
+        )
+        sorter = DocumentSorter(
+            spool,
+            duplicates,
+            split,
+            tally=Tally(first_files=_first_files(manifests)),
+            examples=ClusterExamples(spool, duplicates, scratch=room),
+        )
+        written = sorter.run(
+            directory / DOCUMENTS_NAME,
+            options=_canonical_options(options, manifests),
+            progress=part_of(progress, _DECIDING_SHARE, 1.0),
+        )
+    stats = _stats(findings, written)
+    manifest = CorpusManifest(
+        digest=written.digest,
+        options=options,
+        stats=stats,
+        splits=written.splits,
+        threshold=f"{split.threshold:016x}",
+    )
+    report = compose_report(
+        findings, manifests, stats=stats, options=options, split=split, written=written
+    )
+    write_durably(directory / REPORT_NAME, report.model_dump_json(indent=1).encode())
+    sync_directory(directory)
+    write_durably(directory / MANIFEST_NAME, manifest.model_dump_json(indent=1).encode())
+    sync_directory(directory)
+    progress(Progress("writing", 1.0, stats.num_files, stats.num_records, stats.num_bytes))
     return manifest
 
 
-def _second_half(progress: ProgressCallback) -> ProgressCallback:
-    """Fit the progress of the second pass behind that of the first."""
-    done = _READING_SHARE + _DECIDING_SHARE
-    return lambda told: progress(replace(told, fraction=done + (1 - done) * told.fraction))
+@contextmanager
+def _room_in(scratch: Path) -> Iterator[Path]:
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="corpus-") as room:
+        yield Path(room)
 
 
-def _nothing_left(findings: Findings) -> BadData:
+def _nothing_left(findings: PieceFindings) -> BadData:
     reasons = ", ".join(f"{count} {reason}" for reason, count in findings.num_dropped.items())
     return BadData(
         f"no document is left of {findings.num_records} records (dropped: {reasons or 'none'})",
@@ -106,99 +188,28 @@ def _nothing_left(findings: Findings) -> BadData:
     )
 
 
-def _read(
-    files: Sequence[SourceFile],
-    *,
-    options: CorpusOptions,
-    spool: Spool,
-    findings: Findings,
-    progress: ProgressCallback,
-) -> None:
-    """Read and clean every record of every file, in canonical order, into the spool."""
-    num_bytes_in = max(1, sum(file.path.stat().st_size for file in files))
-    cleaner = Cleaner(options.clean)
-    num_read = 0
-    num_files = 0
-
-    def consumed(num_bytes: int) -> None:
-        nonlocal num_read
-        num_read += num_bytes
-        fraction = _READING_SHARE * min(1.0, num_read / num_bytes_in)
-        progress(Progress("reading", fraction, num_files, findings.num_records, num_read))
-
-    for file in sorted(files, key=lambda file: (file.sha256, file.filename)):
-        _read_file(
-            file,
-            options=options,
-            cleaner=cleaner,
-            spool=spool,
-            findings=findings,
-            consumed=consumed,
-        )
-        num_files += 1
+def _canonical_options(
+    options: CorpusOptions, pieces: Sequence[PieceManifest]
+) -> Mapping[str, Any]:
+    """The options by which a corpus's content is known: a file among them by its digest."""
+    dumped = options.model_dump(mode="json")
+    if dumped["clean"].get("decontaminate") is not None:
+        dumped["clean"]["decontaminate"] = pieces[0].evaluation_sha256
+    return dumped
 
 
-def _read_file(
-    file: SourceFile,
-    *,
-    options: CorpusOptions,
-    cleaner: Cleaner,
-    spool: Spool,
-    findings: Findings,
-    consumed: Callable[[int], None],
-) -> None:
-    def notice(bad: BadBytes) -> None:
-        findings.bad_bytes(file.filename, bad)
-
-    num_parts = 0
-    for number, record in enumerate(
-        read_records(file, options=options, notice=notice, consumed=consumed)
-    ):
-        findings.num_records += 1
-        num_parts += isinstance(record, Record) and record.is_part
-        cleaned = record if isinstance(record, Dropped) else cleaner.clean(record, notice=notice)
-        if isinstance(cleaned, Dropped):
-            findings.drop(file.filename, cleaned)
-        else:
-            spool.add(
-                cleaned.text,
-                fingerprint=fingerprint(cleaned.text),
-                file=file.filename,
-                place=record.place,
-                record=number,
-            )
-    if num_parts:
-        findings.cut(file.filename, num_parts)
+def _first_files(pieces: Sequence[PieceManifest]) -> list[int]:
+    """How many files there are before each piece."""
+    return list(accumulate((len(piece.sources) for piece in pieces[:-1]), initial=0))
 
 
-def _finish(
-    directory: Path,
-    *,
-    files: Sequence[SourceFile],
-    options: CorpusOptions,
-    findings: Findings,
-    split: Split,
-    written: Written,
-) -> CorpusManifest:
-    """Write the report, and the manifest last."""
-    stats = CorpusStats(
-        num_files=len(files),
+def _stats(findings: PieceFindings, written: Written) -> CorpusStats:
+    return CorpusStats(
+        num_files=findings.num_files,
         num_records=findings.num_records,
-        num_documents=written.num_documents,
-        num_bytes=sum(part.num_bytes for part in written.splits.values()),
-        num_duplicates=findings.num_duplicates,
+        num_documents=written.tally.kept.count,
+        num_bytes=written.tally.kept.num_bytes,
+        num_duplicates=written.tally.exact.count + written.tally.near.count,
         dropped=findings.num_dropped,
+        languages=written.tally.languages,
     )
-    manifest = CorpusManifest(
-        digest=written.digest,
-        options=options,
-        stats=stats,
-        splits=written.splits,
-        threshold=f"{split.threshold:016x}",
-    )
-    report = compose_report(findings, stats=stats, options=options, split=split, written=written)
-    write_durably(directory / REPORT_NAME, report.model_dump_json(indent=1).encode())
-    sync_directory(directory)
-    write_durably(directory / MANIFEST_NAME, manifest.model_dump_json(indent=1).encode())
-    sync_directory(directory)
-    return manifest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +19,8 @@ class Progress:
 
 ProgressCallback = Callable[[Progress], None]
 """Called about once a megabyte; it must be quick."""
+
+
+def part_of(progress: ProgressCallback, start: float, end: float) -> ProgressCallback:
+    """What a call tells that takes from ``start`` to ``end`` of a longer one."""
+    return lambda told: progress(replace(told, fraction=start + (end - start) * told.fraction))

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping, Sequence
+
 from core.corpus_options import CorpusOptions
 from corpora.documents import CorpusStats
+from corpora.findings import PieceFindings
 from corpora.readers.record import MAX_RECORD_BYTES
-from corpora.report import CorpusReport, Findings, LengthBin, SplitReport, StageReport
+from corpora.reading import PieceManifest
+from corpora.report import (
+    CharacterReport,
+    CorpusReport,
+    Digests,
+    DuplicatesReport,
+    FileReport,
+    LeakageReport,
+    LengthBin,
+    Removed,
+    SplitReport,
+    StageName,
+    StageReport,
+)
 from corpora.split import Split
+from corpora.tally import Tally
 from corpora.writing import Written
-
-_READ_DROPS = ("bad_json", "no_text_field", "text_is_no_string", "line_too_long")
 
 
 def compose_report(
-    findings: Findings,
+    findings: PieceFindings,
+    pieces: Sequence[PieceManifest],
     *,
     stats: CorpusStats,
     options: CorpusOptions,
@@ -21,45 +38,100 @@ def compose_report(
     written: Written,
 ) -> CorpusReport:
     """What ``report.json`` says."""
+    tally = written.tally
     return CorpusReport(
         digest=written.digest,
         stats=stats,
-        stages=_stages(stats),
-        dropped=dict(sorted(findings.dropped.items())),
-        duplicates=findings.duplicates,
-        bad_bytes=findings.bad_bytes_report,
-        cut_files=tuple(findings.cut_files),
+        stages=_stages(findings, tally),
+        files=_files(findings, tally),
+        dropped=findings.all_dropped,
+        duplicates=DuplicatesReport(
+            count=tally.exact.count + tally.near.count,
+            num_bytes=tally.exact.num_bytes + tally.near.num_bytes,
+            num_exact=tally.exact.count,
+            num_near=tally.near.count,
+            num_clusters=written.num_clusters,
+            clusters=written.clusters,
+        ),
+        redactions=findings.redactions,
+        bad_bytes=findings.bad_bytes,
+        cut_files=findings.cut_files,
         lengths=tuple(
             LengthBin(from_bytes=2**bits // 2, to_bytes=2**bits, count=count)
-            for bits, count in enumerate(written.lengths.tolist())
+            for bits, count in enumerate(tally.lengths.tolist())
             if count
         ),
         languages=stats.languages,
+        characters=CharacterReport(num_characters=0, scripts={}),
         split=SplitReport(
             rule=_split_rule(split, written.num_tails, options),
             num_documents={name: part.num_documents for name, part in written.splits.items()},
             num_bytes={name: part.num_bytes for name, part in written.splits.items()},
+            leakage=LeakageReport(num_exact=0, num_near=0),
+        ),
+        digests=Digests(
+            corpus=written.digest,
+            files=_digest_of_files(pieces),
+            options=written.options_digest,
+            train=written.split_digests["train"],
+            validation=written.split_digests["validation"],
         ),
         notes=_notes(findings),
     )
 
 
-def _stages(stats: CorpusStats) -> tuple[StageReport, ...]:
-    """What went in and out of each stage; the last comes out as documents."""
-    reading = {r: n for r, n in stats.dropped.items() if r in _READ_DROPS}
-    cleaning = {r: n for r, n in stats.dropped.items() if r not in _READ_DROPS}
-    duplicates = {"duplicate": stats.num_duplicates} if stats.num_duplicates else {}
+def _stages(findings: PieceFindings, tally: Tally) -> tuple[StageReport, ...]:
+    """What went in and out of each stage; what the last gives are the splits."""
+    duplicates = {"exact_duplicate": tally.exact, "near_duplicate": tally.near}
+    removed_by: dict[StageName, Mapping[str, Removed]] = {
+        "read": findings.dropped.get("read", {}),
+        "clean": findings.dropped.get("clean", {}),
+        "deduplicate": {reason: removed for reason, removed in duplicates.items() if removed.count},
+        "split": {},
+    }
     stages: list[StageReport] = []
-    num_in = stats.num_records
-    for stage, removed in (
-        ("read", reading),
-        ("clean", cleaning),
-        ("deduplicate", duplicates),
-    ):
-        num_out = num_in - sum(removed.values())
-        stages.append(StageReport(stage=stage, num_in=num_in, num_out=num_out, removed=removed))
-        num_in = num_out
+    num_in, bytes_in = findings.num_records, findings.record_bytes
+    for stage, reasons in removed_by.items():
+        removed = {
+            reason: Removed(count=found.count, num_bytes=found.num_bytes)
+            for reason, found in reasons.items()
+        }
+        changed = findings.changed_bytes if stage == "clean" else 0
+        num_out = num_in - sum(found.count for found in removed.values())
+        bytes_out = bytes_in + changed - sum(found.num_bytes for found in removed.values())
+        stages.append(
+            StageReport(
+                stage=stage,
+                num_in=num_in,
+                num_out=num_out,
+                bytes_in=bytes_in,
+                bytes_out=bytes_out,
+                removed=removed,
+                changed_bytes=changed,
+            )
+        )
+        num_in, bytes_in = num_out, bytes_out
     return tuple(stages)
+
+
+def _files(findings: PieceFindings, tally: Tally) -> tuple[FileReport, ...]:
+    """The files' rows, with what only the whole corpus tells."""
+    return tuple(
+        file.model_copy(
+            update={
+                "num_duplicates": tally.removed_by_file[index].count,
+                "duplicate_bytes": tally.removed_by_file[index].num_bytes,
+                "num_documents": tally.kept_by_file[index].count,
+                "text_bytes": tally.kept_by_file[index].num_bytes,
+            }
+        )
+        for index, file in enumerate(findings.files)
+    )
+
+
+def _digest_of_files(pieces: Sequence[PieceManifest]) -> str:
+    digests = sorted(source.sha256 for piece in pieces for source in piece.sources)
+    return hashlib.sha256("".join(f"{digest}\n" for digest in digests).encode()).hexdigest()
 
 
 def _split_rule(split: Split, num_tails: int, options: CorpusOptions) -> str:
@@ -77,7 +149,7 @@ def _split_rule(split: Split, num_tails: int, options: CorpusOptions) -> str:
     return f"By content, at validation_fraction {options.validation_fraction}."
 
 
-def _notes(findings: Findings) -> tuple[str, ...]:
+def _notes(findings: PieceFindings) -> tuple[str, ...]:
     if not findings.num_cut_files:
         return ()
     note = (

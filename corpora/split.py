@@ -1,7 +1,7 @@
-"""Train and validation: chosen by content, so that equal documents never straddle.
+"""Train and validation: chosen by content, so that documents which repeat each other stay together.
 
-A document is held out iff its fingerprint lies below a threshold. Which side it is on does not
-depend on what else the corpus holds, unless the threshold has to be raised.
+A document is held out iff the hash of its cluster lies below a threshold. Which side it is on does
+not depend on what else the corpus holds, unless the threshold has to be raised.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from corpora.deduplicate import Duplicates
 from corpora.readers.plain import BORDERS
 from corpora.spool import Spool
 
@@ -36,7 +37,7 @@ class Split:
     """What is held out for validation: documents below a threshold, or the tails of some."""
 
     threshold: int
-    """Documents whose fingerprint's lower half is below this are held out whole."""
+    """Documents whose cluster's hash is below this are held out whole."""
     tails: dict[tuple[int, int], int] = field(default_factory=dict)
     """About how many bytes are held out of the end of these documents, by fingerprint."""
 
@@ -47,36 +48,51 @@ class _Kept:
 
     high: NDArray[np.uint64]
     low: NDArray[np.uint64]
+    hash: NDArray[np.uint64]
     num_bytes: NDArray[np.int64]
 
 
 class _Corpus:
     """The kept documents' facts, chunk by chunk, as often as needed."""
 
-    def __init__(self, spool: Spool, is_duplicate: NDArray[np.bool_]) -> None:
+    def __init__(self, spool: Spool, duplicates: Duplicates) -> None:
         self._spool = spool
-        self._is_duplicate = is_duplicate
+        self._duplicates = duplicates
         self.num_bytes = sum(int(kept.num_bytes.sum()) for kept in self.chunks())
 
     def chunks(self) -> Iterator[_Kept]:
         for start, facts in self._spool.facts():
-            kept = facts[~self._is_duplicate[start : start + len(facts)]]
-            yield _Kept(kept["high"], kept["low"], kept["num_bytes"].astype(np.int64))
+            is_kept = ~self._duplicates.is_removed[start : start + len(facts)]
+            kept = facts[is_kept]
+            yield _Kept(
+                kept["high"],
+                kept["low"],
+                self._duplicates.hash[start : start + len(facts)][is_kept],
+                kept["num_bytes"].astype(np.int64),
+            )
 
     def bytes_below(self, threshold: int) -> int:
         return sum(
-            int(kept.num_bytes[kept.low < np.uint64(threshold)].sum()) for kept in self.chunks()
+            int(kept.num_bytes[kept.hash < np.uint64(threshold)].sum()) for kept in self.chunks()
         )
 
 
-def choose_split(spool: Spool, is_duplicate: NDArray[np.bool_], *, fraction: float) -> Split:
+def choose_split(
+    spool: Spool,
+    duplicates: Duplicates,
+    *,
+    fraction: float,
+    inherited_threshold: str | None = None,
+) -> Split:
     """Hold out about ``fraction`` of the text, by its bytes.
 
     The threshold starts at ``fraction`` and is raised until validation holds 1 % of the bytes (of a
     small corpus more). If no threshold gives that without taking more than a tenth, as with one
-    book, the tails of the longest documents are held out instead.
+    book, the tails of the longest documents are held out instead. An inherited threshold stands.
     """
-    corpus = _Corpus(spool, is_duplicate)
+    if inherited_threshold is not None:
+        return Split(int(inherited_threshold, 16))
+    corpus = _Corpus(spool, duplicates)
     least = max(
         LEAST_SHARE * corpus.num_bytes, min(ENOUGH_BYTES, LEAST_SHARE_IF_SMALL * corpus.num_bytes)
     )
@@ -115,26 +131,26 @@ def _raised_threshold(corpus: _Corpus, least: float) -> int:
     """The smallest threshold below which there are ``least`` bytes."""
     histogram = np.zeros(_NUM_BINS)
     for kept in corpus.chunks():
-        bins = (kept.low >> _BIN_SHIFT).astype(np.int64)
+        bins = (kept.hash >> _BIN_SHIFT).astype(np.int64)
         histogram += np.bincount(bins, weights=kept.num_bytes, minlength=_NUM_BINS)
     below = np.cumsum(histogram)
     bin_index = min(int(np.searchsorted(below, least)), _NUM_BINS - 1)
     missing = least - (below[bin_index] - histogram[bin_index])
-    for low, num_bytes in sorted(_bytes_by_hash(corpus, bin_index).items()):
+    for hash_, num_bytes in sorted(_bytes_by_hash(corpus, bin_index).items()):
         missing -= num_bytes
         if missing <= 0:
-            return min(low + 1, _HASH_RANGE - 1)
+            return min(hash_ + 1, _HASH_RANGE - 1)
     return _HASH_RANGE - 1
 
 
 def _bytes_by_hash(corpus: _Corpus, bin_index: int) -> dict[int, int]:
     sums: dict[int, int] = {}
     for kept in corpus.chunks():
-        inside = (kept.low >> _BIN_SHIFT) == np.uint64(bin_index)
-        for low, num_bytes in zip(
-            kept.low[inside].tolist(), kept.num_bytes[inside].tolist(), strict=True
+        inside = (kept.hash >> _BIN_SHIFT) == np.uint64(bin_index)
+        for hash_, num_bytes in zip(
+            kept.hash[inside].tolist(), kept.num_bytes[inside].tolist(), strict=True
         ):
-            sums[low] = sums.get(low, 0) + num_bytes
+            sums[hash_] = sums.get(hash_, 0) + num_bytes
     return sums
 
 

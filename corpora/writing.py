@@ -10,17 +10,17 @@ from typing import Any, Final
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
-from core.corpus_options import CorpusOptions
+from corpora.clusters import ClusterExamples
+from corpora.deduplicate import Duplicates
 from corpora.documents import FORMAT, CorpusSplit, DocumentWriter
 from corpora.durable import sync_directory
 from corpora.progress import Progress, ProgressCallback
-from corpora.readers.record import excerpt
-from corpora.report import Example, Findings
+from corpora.report import DuplicateCluster
 from corpora.split import Split, cut_tail
 from corpora.split_names import SPLIT_NAMES, SplitName
 from corpora.spool import Facts, Spool, document_line
+from corpora.tally import Tally
 
 _DOCUMENTS_PER_PROGRESS: Final = 2**10
 
@@ -30,10 +30,12 @@ class Written:
     """What the second pass found out."""
 
     digest: str
+    options_digest: str
+    split_digests: dict[SplitName, str]
     splits: dict[SplitName, CorpusSplit]
-    num_documents: int
-    lengths: NDArray[np.int64]
-    """Documents by the number of bits of their length in bytes."""
+    tally: Tally
+    clusters: tuple[DuplicateCluster, ...]
+    num_clusters: int
     num_tails: int
 
 
@@ -41,33 +43,48 @@ class DocumentSorter:
     """The second pass: every spooled document goes to its split, or is a duplicate."""
 
     def __init__(
-        self, spool: Spool, is_duplicate: NDArray[np.bool_], split: Split, findings: Findings
+        self,
+        spool: Spool,
+        duplicates: Duplicates,
+        split: Split,
+        *,
+        tally: Tally,
+        examples: ClusterExamples,
     ) -> None:
         self._spool = spool
-        self._is_duplicate = is_duplicate
+        self._duplicates = duplicates
         self._split = split
-        self._findings = findings
         self._digest = hashlib.sha256()
-        self._lengths = np.zeros(33, dtype=np.int64)
-        self._num_documents = 0
+        self._split_digests = {name: hashlib.sha256() for name in SPLIT_NAMES}
+        self._tally = tally
+        self._examples = examples
         self._num_tails = 0
 
     def run(
-        self, directory: Path, *, options: CorpusOptions, progress: ProgressCallback
+        self, directory: Path, *, options: Mapping[str, Any], progress: ProgressCallback
     ) -> Written:
-        """Write every document of the spool that is kept to ``directory``; once."""
-        self._digest.update(_canonical({"format": FORMAT, "options": options.model_dump()}))
+        """Write every document of the spool that is kept to ``directory``; once.
+
+        ``options`` are those that the digest tells apart.
+        """
+        self._digest.update(_canonical({"format": FORMAT, "options": options}))
         writers = {name: DocumentWriter(directory, name) for name in SPLIT_NAMES}
         lines = self._spool.lines()
-        for start, facts in self._spool.facts():
+        for piece, start, facts in self._spool.facts_by_piece():
+            self._tally.count(piece, facts, self._duplicates, start)
             self._write_chunk(start, facts, lines, writers, progress)
         splits = {name: writer.close() for name, writer in writers.items()}
         sync_directory(directory)
         return Written(
             digest=self._digest.hexdigest(),
+            options_digest=hashlib.sha256(_canonical(options)).hexdigest(),
+            split_digests={
+                name: digest.hexdigest() for name, digest in self._split_digests.items()
+            },
             splits=splits,
-            num_documents=self._num_documents,
-            lengths=self._lengths,
+            tally=self._tally,
+            clusters=self._examples.reports(),
+            num_clusters=self._examples.num_clusters,
             num_tails=self._num_tails,
         )
 
@@ -79,29 +96,32 @@ class DocumentSorter:
         writers: Mapping[SplitName, DocumentWriter],
         progress: ProgressCallback,
     ) -> None:
-        is_duplicate = self._is_duplicate[start : start + len(facts)]
-        self._count_lengths(facts["num_bytes"][~is_duplicate])
-        is_held_out = facts["low"] < np.uint64(self._split.threshold)
+        end = start + len(facts)
+        is_held_out = self._duplicates.hash[start:end] < np.uint64(self._split.threshold)
         digests = np.ascontiguousarray(facts["sha256"]).tobytes()
         rows = zip(
-            is_duplicate.tolist(), is_held_out.tolist(), facts["num_bytes"].tolist(),
-            facts["high"].tolist(), facts["low"].tolist(), strict=True,
+            self._duplicates.is_removed[start:end].tolist(), is_held_out.tolist(),
+            facts["num_bytes"].tolist(), facts["high"].tolist(), facts["low"].tolist(),
+            strict=True,
         )  # fmt: skip
-        for number, (repeats, held_out, num_bytes, high, low) in enumerate(rows):
+        for number, (is_removed, held_out, num_bytes, high, low) in enumerate(rows):
             line = next(lines)
             if number % _DOCUMENTS_PER_PROGRESS == 0:
                 self._tell(start + number, progress)
-            if repeats:
-                self._note_duplicate(line)
+            self._examples.show(start + number, line)
+            if is_removed:
                 continue
-            self._num_documents += 1
             if tail := self._split.tails.get((high, low)):
                 self._write_in_two(line, tail, writers)
                 continue
             name: SplitName = "validation" if held_out else "train"
-            self._digest.update(name.encode())
-            self._digest.update(digests[32 * number : 32 * number + 32])
+            self._hash(name, digests[32 * number : 32 * number + 32])
             writers[name].write(line, num_bytes=num_bytes)
+
+    def _hash(self, name: SplitName, digest: bytes) -> None:
+        self._digest.update(name.encode())
+        self._digest.update(digest)
+        self._split_digests[name].update(digest)
 
     def _write_in_two(
         self, line: bytes, tail_bytes: int, writers: Mapping[SplitName, DocumentWriter]
@@ -116,22 +136,8 @@ class DocumentSorter:
         )
         for name, part in parts:
             data = part.encode()
-            self._digest.update(name.encode())
-            self._digest.update(hashlib.sha256(data).digest())
+            self._hash(name, hashlib.sha256(data).digest())
             writers[name].write(document_line(part, **fields), num_bytes=len(data))
-
-    def _note_duplicate(self, line: bytes) -> None:
-        example = None
-        if self._findings.wants_duplicates:
-            fields = orjson.loads(line)
-            example = Example(
-                file=fields["file"], place=fields["place"], excerpt=excerpt(fields["text"])
-            )
-        self._findings.duplicate(example)
-
-    def _count_lengths(self, num_bytes: NDArray[np.uint32]) -> None:
-        bits = np.frexp(num_bytes.astype(np.float64))[1]
-        self._lengths += np.bincount(bits, minlength=len(self._lengths))
 
     def _tell(self, ordinal: int, progress: ProgressCallback) -> None:
         fraction = ordinal / self._spool.num_documents

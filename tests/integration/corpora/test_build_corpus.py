@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import itertools
 import json
 import subprocess
 import sys
@@ -87,6 +88,24 @@ def assert_it_adds_up(root: Path, manifest: CorpusManifest) -> None:
     assert sum(length.count for length in told.lengths) == stats.num_documents
     assert {reason: found.count for reason, found in told.dropped.items()} == stats.dropped
     assert told.duplicates.count == stats.num_duplicates
+    assert_every_byte_is_accounted_for(told)
+
+
+def assert_every_byte_is_accounted_for(told: CorpusReport) -> None:
+    for stage in told.stages:
+        removed = stage.removed.values()
+        assert stage.num_in - sum(part.count for part in removed) == stage.num_out
+        removed_bytes = sum(part.num_bytes for part in removed)
+        assert stage.bytes_in - removed_bytes + stage.changed_bytes == stage.bytes_out
+    for stage, following in itertools.pairwise(told.stages):
+        assert (stage.num_out, stage.bytes_out) == (following.num_in, following.bytes_in)
+    assert told.stages[-1].bytes_out == told.stats.num_bytes == sum(told.split.num_bytes.values())
+    for file in told.files:
+        assert file.num_records - file.num_dropped - file.num_duplicates == file.num_documents
+        kept_bytes = file.record_bytes - file.dropped_bytes - file.duplicate_bytes
+        assert kept_bytes + file.changed_bytes == file.text_bytes
+    assert sum(file.num_records for file in told.files) == told.stats.num_records
+    assert sum(file.text_bytes for file in told.files) == told.stats.num_bytes
 
 
 TEXTS = [f"Document number {i} says hello to document {i + 1}. " * 3 for i in range(300)]
@@ -127,7 +146,10 @@ def test_every_record_becomes_a_document_a_duplicate_or_a_drop(
             "count": 1,
         }
     ]
-    assert len(told.duplicates.examples) == 5
+    largest = told.duplicates.clusters[0]
+    assert largest.num_members == 2
+    assert len(largest.removed) == 1
+    assert largest.kept.excerpt == largest.removed[0].excerpt
 
 
 def test_the_order_of_the_files_changes_nothing(fresh: Callable[[], Path]) -> None:

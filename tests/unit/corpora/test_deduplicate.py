@@ -7,16 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpora import spool as spool_module
-from corpora.deduplicate import find_duplicates, fingerprint
-from corpora.spool import Spool
+from corpora.deduplicate import find_repeats
+from corpora.fingerprint import fingerprint
+from corpora.spool import Spool, SpoolWriter
 
 
 def spooled(directory: Path, texts: list[str]) -> Spool:
-    spool = Spool(directory)
+    writer = SpoolWriter(directory)
     for number, text in enumerate(texts):
-        spool.add(text, fingerprint=fingerprint(text), file="a", place="b", record=number)
-    spool.finish()
-    return spool
+        writer.add(text, fingerprint=fingerprint(text), file="a", place="b", record=number)
+    writer.finish()
+    return Spool([directory])
 
 
 def expected(texts: list[str]) -> list[bool]:
@@ -37,9 +38,13 @@ def expected(texts: list[str]) -> list[bool]:
 def test_all_but_the_first_of_equal_documents_are_duplicates(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str], rows_per_partition: int
 ) -> None:
-    spool = spooled(tmp_path_factory.mktemp("spool"), texts)
-    found = find_duplicates(spool, rows_per_partition=rows_per_partition)
-    assert found.tolist() == expected(texts)
+    directory = tmp_path_factory.mktemp("spool")
+    found = find_repeats(
+        spooled(directory, texts), scratch=directory, rows_per_partition=rows_per_partition
+    )
+    assert found.is_removed.tolist() == expected(texts)
+    folded = [" ".join(text.casefold().split()) for text in texts]
+    assert found.first.tolist() == [folded.index(text) for text in folded]
 
 
 def test_duplicates_are_found_across_chunks_and_partitions(
@@ -47,9 +52,9 @@ def test_duplicates_are_found_across_chunks_and_partitions(
 ) -> None:
     monkeypatch.setattr(spool_module, "CHUNK_ROWS", 16)
     texts = [f"text {i * i % 97}" for i in range(300)]
-    found = find_duplicates(spooled(tmp_path, texts), rows_per_partition=10)
-    assert found.tolist() == expected(texts)
-    assert not list(tmp_path.glob("partition-*"))
+    found = find_repeats(spooled(tmp_path, texts), scratch=tmp_path, rows_per_partition=10)
+    assert found.is_removed.tolist() == expected(texts)
+    assert not list(tmp_path.glob("fingerprints-*"))
 
 
 def test_case_and_white_space_do_not_make_a_text_new() -> None:

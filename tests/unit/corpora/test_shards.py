@@ -10,7 +10,8 @@ from tokenizers import Tokenizer, models
 
 from core.errors import BadData
 from corpora.addressing import dataset_digest
-from corpora.dataset_writer import DatasetWriter, token_type
+from corpora.dataset_writer import DatasetWriter
+from corpora.shard_writer import token_type
 from corpora.shards import open_dataset
 
 DOCUMENTS = [([5, 6, 7], 11), ([], 0), ([8], 3), ([9, 10, 11, 12, 13, 14], 20), ([15, 16], 4)]

@@ -2,25 +2,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpora.deduplicate import fingerprint
+from corpora.deduplicate import no_duplicates
+from corpora.fingerprint import fingerprint
 from corpora.split import Split, choose_split, cut_tail
-from corpora.spool import Spool
+from corpora.spool import Spool, SpoolWriter
 
 
 def choose(
     directory: Path, texts: list[str], *, fraction: float = 0.01
 ) -> tuple[Split, list[bool]]:
     """The split, and which of ``texts`` are held out whole."""
-    spool = Spool(directory)
+    writer = SpoolWriter(directory)
     for number, text in enumerate(texts):
-        spool.add(text, fingerprint=fingerprint(text), file="a", place="b", record=number)
-    spool.finish()
-    split = choose_split(spool, np.zeros(len(texts), dtype=np.bool_), fraction=fraction)
+        writer.add(text, fingerprint=fingerprint(text), file="a", place="b", record=number)
+    writer.finish()
+    spool = Spool([directory])
+    split = choose_split(spool, no_duplicates(spool, scratch=directory), fraction=fraction)
     return split, [fingerprint(text)[1] < split.threshold for text in texts]
 
 
