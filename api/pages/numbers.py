@@ -21,13 +21,13 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
 
 def size(num_bytes: int) -> str:
     """``999 B``, ``1.23 kB``, ``45.6 MB``: three digits, decimal units."""
-    amount, unit = float(num_bytes), 0
-    while round(abs(amount), 0 if unit == 0 else 1) >= _THOUSAND and unit < len(_UNITS) - 1:
+    if num_bytes < _THOUSAND:
+        return f"{num_bytes} B"
+    amount, unit = num_bytes / _THOUSAND, 1
+    while round(amount) >= _THOUSAND and unit < len(_UNITS) - 1:
         amount /= _THOUSAND
         unit += 1
-    if unit == 0:
-        return f"{num_bytes} B"
-    digits = 2 if abs(amount) < 10 else 1 if abs(amount) < 100 else 0  # noqa: PLR2004
+    digits = next((digits for digits in (2, 1) if round(amount, digits) < 10 ** (3 - digits)), 0)
     return f"{amount:.{digits}f} {_UNITS[unit]}"
 
 

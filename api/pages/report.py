@@ -9,11 +9,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
 from api.pages.charts import Part, Passage, bar, flow, histogram
 from api.pages.html import NOTHING, Html, element, joined, visible
@@ -229,13 +229,16 @@ def _dropped(report: CorpusReportObject) -> Html:
     if not report.dropped:
         return _section("Dropped", "Nothing was dropped.")
     most_first = sorted(report.dropped.items(), key=lambda item: (-item[1].count, item[0]))
-    stage_of = {code: stage.stage for stage in report.stages for code in stage.removed}
+    stages = {
+        code: [stage.stage for stage in report.stages if code in stage.removed]
+        for code in report.dropped
+    }
     entries = [
         element(
             "details",
             element(
                 "summary",
-                element("span", element("b", name_of(code)), " ", _tag(stage_of.get(code))),
+                element("span", element("b", name_of(code)), " ", *map(_tag, stages[code])),
                 element("span", counted(reason.count, "record"), class_="number"),
                 element("span", size(reason.num_bytes), class_="number"),
             ),
@@ -495,25 +498,43 @@ def _source(file: FileReport) -> Sequence[str]:
 
 
 def _recipe(report: CorpusReportObject) -> Html:
-    digests = {f"sha256 of {name}": digest for name, digest in report.digests}
-    options = {
-        name.replace("_", " "): value if isinstance(value, str) else json.dumps(value)
-        for name, value in report.options.items()
-    }
+    digests = [(f"sha256 of {name}", digest) for name, digest in report.digests]
     return _section(
         "How to get the same again",
         "The same content with the same options gives the same digest, whatever the files are "
         "called and in whatever order they come.",
+        _facts(digests),
         element(
-            "dl",
-            *(
-                joined([element("dt", name), element("dd", element("code", visible(value)))])
-                for name, value in {**options, **digests}.items()
-            ),
-            class_="facts",
+            "details",
+            element("summary", element("b", "Options")),
+            _facts(_flat(report.options)),
+            open="open",
         ),
         *(element("p", visible(note), class_="quiet") for note in report.notes),
     )
+
+
+def _facts(facts: Iterable[tuple[str, str]]) -> Html:
+    return element(
+        "dl",
+        *(
+            joined([element("dt", visible(name)), element("dd", element("code", visible(value)))])
+            for name, value in facts
+        ),
+        class_="facts",
+    )
+
+
+def _flat(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """What is set, each by its path; what is off or was not given is left out."""
+    for name, value in options.items():
+        path = f"{prefix}{name}"
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{path}.")
+        elif value == {}:
+            yield path, "on"
+        elif value is not None and value is not False and value != []:
+            yield path, value if isinstance(value, str) else json.dumps(value)
 
 
 def _section(title: str, lead: str, *content: Html) -> Html:
