@@ -17,7 +17,17 @@ from api import errors, middleware
 from api.deps import Service
 from api.documentation import DESCRIPTION, TAGS
 from api.live import EventWatch, event_counters
-from api.routes import checkpoints, corpora, events, files, jobs, models, service, tokenizers
+from api.routes import (
+    checkpoints,
+    corpora,
+    events,
+    files,
+    jobs,
+    models,
+    service,
+    tokenizers,
+    uploads,
+)
 from api.shutdown import calling_on_stop
 from core.settings import Settings
 from db.engine import Database
@@ -47,7 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=_operation_id,
     )
     app.state.settings = settings
-    modules = (files, corpora, tokenizers, jobs, checkpoints, models, events, service)
+    modules = (files, uploads, corpora, tokenizers, jobs, checkpoints, models, events, service)
     for module in modules:
         app.include_router(module.router)
     errors.install(app, [route for module in modules for route in module.router.routes])

@@ -17,7 +17,7 @@ from db.engine import Database
 from db.tables import DEFAULT_PROJECT_ID
 from db.unit_of_work import UnitOfWork
 from services.doorbell import Doorbell
-from services.files import UploadLimits
+from services.room import Room
 from storage.base import Store
 
 Order = Literal["asc", "desc"]
@@ -37,12 +37,9 @@ class Service:
     watch: EventWatch
 
     @property
-    def upload_limits(self) -> UploadLimits:
-        """What every upload must keep to."""
-        return UploadLimits(
-            max_bytes=self.settings.max_file_bytes,
-            min_free_bytes=self.settings.min_free_bytes,
-        )
+    def room(self) -> Room:
+        """What of the store is still to be had."""
+        return Room(self.database, self.store, self.settings)
 
 
 def service_of(request: Request) -> Service:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -22,6 +22,7 @@ answer an `x-request-id`.
 
 TAGS: Final[list[dict[str, Any]]] = [
     {"name": "files", "description": "Bytes that you uploaded; they never change."},
+    {"name": "uploads", "description": "Files that arrive in parts, and go on after a crash."},
     {"name": "corpora", "description": "Documents made from files: read, cleaned, split."},
     {"name": "tokenizers", "description": "Text to token ids and back."},
     {"name": "jobs", "description": "Requests for training, and how far each has come."},
@@ -40,6 +41,7 @@ _MEANINGS: Final = {
     415: "Another content type is needed",
     416: "The range lies beyond the end",
     422: "A field is wrong; `param` names it",
+    429: "More than the project may have",
     503: "A part of the service cannot be reached now",
 }
 
@@ -52,13 +54,17 @@ def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {**documented, "default": {"model": ErrorBody, "description": "Any other failure"}}
 
 
-def multipart_body(*, required: Sequence[str], **fields: dict[str, Any]) -> dict[str, Any]:
-    """The documentation of a form with a ``file`` and text ``fields``."""
+def multipart_body(fields: Mapping[str, Any], *, file: str = "file") -> dict[str, Any]:
+    """The documentation of a form with bytes, in the field ``file``, and text ``fields``."""
     properties = {
         **fields,
-        "file": {"type": "string", "contentMediaType": "application/octet-stream"},
+        file: {
+            "type": "string",
+            "contentMediaType": "application/octet-stream",
+            "description": "The bytes",
+        },
     }
-    schema = {"type": "object", "required": list(required), "properties": properties}
+    schema = {"type": "object", "required": [file], "properties": properties}
     return {
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
     }
@@ -66,10 +72,30 @@ def multipart_body(*, required: Sequence[str], **fields: dict[str, Any]) -> dict
 
 def corpus_body(body: type[BaseModel], form: type[BaseModel]) -> dict[str, Any]:
     """The documentation of a body that is JSON, or a form with the same fields and files."""
-    fields = form.model_json_schema()["properties"]
-    described = multipart_body(required=["file"], **fields)
-    described["requestBody"]["content"]["application/json"] = {"schema": body.model_json_schema()}
+    described = multipart_body(_schema_of(form)["properties"])
+    described["requestBody"]["content"]["application/json"] = {
+        "schema": _schema_of(body),
+        "examples": CORPUS_EXAMPLES,
+    }
     return described
+
+
+def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    """A model's JSON schema without references, which would point into a document of its own."""
+    schema = model.model_json_schema()
+    definitions = schema.pop("$defs", {})
+
+    def unfolded(node: Any) -> Any:  # noqa: ANN401 - any JSON
+        if isinstance(node, list):
+            return [unfolded(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        own = {key: unfolded(value) for key, value in node.items() if key != "$ref"}
+        if "$ref" not in node:
+            return own
+        return {**unfolded(definitions[node["$ref"].removeprefix("#/$defs/")]), **own}
+
+    return dict(unfolded(schema))
 
 
 def raw_body() -> dict[str, Any]:
@@ -83,6 +109,44 @@ def raw_body() -> dict[str, Any]:
         }
     }
 
+
+CORPUS_EXAMPLES: Final[dict[str, Any]] = {
+    "smallest": {
+        "summary": "Only files: every default",
+        "value": {"files": ["file_01kb1s5p0v8m2f1c7w9xq4h3tz"]},
+    },
+    "web": {
+        "summary": "Pages of the web: every quality rule, no near-duplicates",
+        "value": {
+            "name": "crawl-nl",
+            "files": ["file_01kb1s5p0v8m2f1c7w9xq4h3tz"],
+            "clean": "web",
+            "deduplicate": "near",
+        },
+    },
+    "longer": {
+        "summary": "A corpus that grows: only the new file is read",
+        "value": {
+            "extends": "corpus_01kb1s5p0v8m2f1c7w9xq4h3tz",
+            "files": ["file_01kb1s7a6rw0d3kq5n8v2xjm4c"],
+        },
+    },
+    "tuned": {
+        "summary": "Columns of tables, with addresses taken out and a test set kept out",
+        "value": {
+            "name": "tickets",
+            "files": ["file_01kb1s5p0v8m2f1c7w9xq4h3tz"],
+            "text_field": "body",
+            "clean": {
+                "profile": "light",
+                "remove": ["email", "ip"],
+                "decontaminate": "file_01kb1s7a6rw0d3kq5n8v2xjm4c",
+            },
+            "validation_fraction": 0.02,
+            "metadata": {"team": "support"},
+        },
+    },
+}
 
 JOB_EXAMPLES: Final[dict[str, Any]] = {
     "smallest": {

@@ -28,6 +28,7 @@ STATUSES: Final[Mapping[type[PretrainerError], int]] = {
     core_errors.NotFound: 404,
     core_errors.Conflict: 409,
     core_errors.TooLarge: 413,
+    core_errors.QuotaExceeded: 429,
     core_errors.RangeNotSatisfiable: 416,
     core_errors.DigestMismatch: 422,
     core_errors.BadData: 422,
@@ -115,7 +116,7 @@ def _status_of(error: PretrainerError) -> int:
 
 
 def _headers_of(error: PretrainerError) -> dict[str, str]:
-    if isinstance(error, core_errors.Conflict):
+    if isinstance(error, core_errors.Conflict | core_errors.QuotaExceeded):
         return {"x-should-retry": "false"}
     if isinstance(error, core_errors.RangeNotSatisfiable):
         return {"content-range": f"bytes */{error.size}"}

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from api.schemas.checkpoints import CheckpointObject
 from api.schemas.corpora import CorpusObject
 from api.schemas.jobs import JobObject, QueueState
-from db.tables import Checkpoint, Corpus, Job
+from api.schemas.uploads import UploadObject
+from db.tables import Checkpoint, Corpus, Job, Upload
 from db.unit_of_work import UnitOfWork
-from services import jobs
+from services import jobs, uploads
 
 
 def job_view(uow: UnitOfWork, job: Job) -> JobObject:
@@ -28,6 +29,12 @@ def job_view(uow: UnitOfWork, job: Job) -> JobObject:
 def corpus_view(uow: UnitOfWork, corpus: Corpus) -> CorpusObject:
     """A corpus with the ids of its files."""
     return CorpusObject.of(corpus, file_ids=uow.corpora.file_ids(corpus.id))
+
+
+def upload_view(uow: UnitOfWork, upload: Upload) -> UploadObject:
+    """An upload with the file that it has become."""
+    file = uow.files.find(upload.file_id) if upload.file_id is not None else None
+    return UploadObject.of(upload, status=uploads.status_of(upload, now=uow.now()), file=file)
 
 
 def checkpoint_view(uow: UnitOfWork, checkpoint: Checkpoint) -> CheckpointObject:

@@ -6,6 +6,7 @@
     ├── NotFound              no such object in this project
     ├── Conflict              the object's state forbids it
     ├── TooLarge              more bytes than the limit
+    ├── QuotaExceeded         more bytes than the project may have
     ├── RangeNotSatisfiable   a byte range beyond the end
     ├── DigestMismatch        the bytes are not those that the client announced
     ├── Unavailable           a part of the service cannot be reached now
@@ -85,6 +86,12 @@ class TooLarge(PretrainerError):
     """More bytes than the limit allows."""
 
     code = "too_large"
+
+
+class QuotaExceeded(PretrainerError):
+    """More than the project may have; asking again will not help before something is deleted."""
+
+    code = "insufficient_quota"
 
 
 class RangeNotSatisfiable(PretrainerError):

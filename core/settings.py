@@ -47,6 +47,11 @@ class Settings(BaseSettings):
     reconcile_seconds: float = Field(default=2.0, gt=0, description="How often lost work is sought")
     ring_again_seconds: float = Field(default=5.0, gt=0, description="Unclaimed work rings again")
     max_file_bytes: int = Field(default=1 << 40, ge=1, description="The largest upload")
+    max_part_bytes: int = Field(default=5 << 30, ge=1, description="The largest part of an upload")
+    upload_seconds: float = Field(default=86_400.0, gt=0, description="Time to complete an upload")
+    storage_quota_bytes: int | None = Field(
+        default=None, ge=0, description="What a project's files may take, unless it has a number"
+    )
     min_free_bytes: int = Field(default=1 << 28, ge=0, description="Disk that uploads leave free")
     max_json_bytes: int = Field(default=1 << 20, ge=1024, description="The largest JSON body")
     num_devices: int = Field(default=1, ge=1, description="Devices that a training worker has")

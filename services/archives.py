@@ -15,15 +15,7 @@ from datetime import datetime
 
 from db.tables import CheckpointFile
 from storage.base import Store
-
-
-@dataclass(frozen=True, slots=True)
-class _Stretch:
-    """Bytes of the stream: literal ones, or those of a key."""
-
-    num_bytes: int
-    literal: bytes | None = None
-    key: str = ""
+from storage.stretches import Stretch, read_stretches
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +25,11 @@ class Archive:
     num_bytes: int
     etag: str
     """Differs whenever a byte of the stream does."""
-    stretches: tuple[_Stretch, ...]
+    stretches: tuple[Stretch, ...]
 
     def read(self, store: Store, *, start: int, end: int) -> Iterator[bytes]:
         """The bytes from ``start`` up to, not including, ``end``."""
-        offset = 0
-        for stretch in self.stretches:
-            first, last = max(start - offset, 0), min(end - offset, stretch.num_bytes)
-            if first < last:
-                if stretch.literal is not None:
-                    yield stretch.literal[first:last]
-                else:
-                    yield from store.open(stretch.key, start=first, end=last)
-            offset += stretch.num_bytes
+        return read_stretches(store, self.stretches, start=start, end=end)
 
 
 def plan_archive(
@@ -59,20 +43,20 @@ def plan_archive(
         folder: The name that the folder gets.
         modified_at: The time that every file gets.
     """
-    stretches: list[_Stretch] = []
+    stretches: list[Stretch] = []
     digest = hashlib.sha256()
     for file in files:
         header = _header(f"{folder}/{file.name}", size=file.num_bytes, modified_at=modified_at)
         digest.update(header + file.sha256.encode())
-        stretches.append(_Stretch(len(header), literal=header))
-        stretches.append(_Stretch(file.num_bytes, key=f"{prefix}{file.name}"))
+        stretches.append(Stretch(len(header), literal=header))
+        stretches.append(Stretch(file.num_bytes, key=f"{prefix}{file.name}"))
         padding = -file.num_bytes % tarfile.BLOCKSIZE
-        stretches.append(_Stretch(padding, literal=bytes(padding)))
+        stretches.append(Stretch(padding, literal=bytes(padding)))
     length = sum(stretch.num_bytes for stretch in stretches)
     # Two empty blocks end an archive, which fills whole records.
     end = 2 * tarfile.BLOCKSIZE
     end += -(length + end) % tarfile.RECORDSIZE
-    stretches.append(_Stretch(end, literal=bytes(end)))
+    stretches.append(Stretch(end, literal=bytes(end)))
     return Archive(length + end, digest.hexdigest(), tuple(stretches))
 
 

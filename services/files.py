@@ -1,119 +1,38 @@
 """Files: what users upload, kept as they are.
 
 Bytes go into the store first and become a file in one short transaction; a crash in between leaves
-bytes that nobody refers to, never a file without bytes. Equal bytes are kept once a project.
+bytes that nobody refers to, never a file without bytes. A file is a list of pieces, one after the
+other; equal bytes are kept once a project, whichever way they came.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
-from core.errors import Conflict, DigestMismatch, InvalidRequest, TooLarge, Unavailable
-from core.ids import new_id
+from core.errors import Conflict, InvalidRequest
 from core.lifecycle import ResourceStatus
 from db.tables import Blob, File
 from db.unit_of_work import UnitOfWork
-from storage import keys
-from storage.base import Store, StoredObject
+from services.incoming import ReceivedBytes
+from storage.base import Store
+from storage.stretches import Stretch
 
 MAX_FILENAME_LENGTH: Final = 255
 MAX_PURPOSE_LENGTH: Final = 64
+MIN_LIFETIME_SECONDS: Final = 3600
+MAX_LIFETIME_SECONDS: Final = 2_592_000
 DEFAULT_PURPOSE: Final = "pretrain"
-_FREE_SPACE_INTERVAL: Final = 16 << 20
-"""How many bytes arrive between two looks at the free disk space."""
-
-
-@dataclass(frozen=True, slots=True)
-class UploadLimits:
-    """What an upload must keep to."""
-
-    max_bytes: int
-    min_free_bytes: int
-    """What stays free in the store, where that is known."""
-
-    def check_announced(self, num_bytes: int | None, *, store: Store) -> None:
-        """Refuse before the first byte what its announced size already forbids.
-
-        Raises:
-            TooLarge: more than a file may have.
-            Unavailable: more than the store has room for.
-        """
-        if num_bytes is not None and num_bytes > self.max_bytes:
-            raise TooLarge(f"A file has at most {self.max_bytes} bytes, not {num_bytes}.")
-        self.check_free_space(num_bytes or 0, store=store)
-
-    def check_free_space(self, num_bytes: int, *, store: Store) -> None:
-        """Keep a floor of free space.
-
-        Raises:
-            Unavailable: ``num_bytes`` more would go below it.
-        """
-        free = store.free_bytes()
-        if free is not None and free - num_bytes < self.min_free_bytes:
-            raise Unavailable("There is too little free disk space.", code="disk_full")
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedFile:
-    """Bytes in the store that are not a file yet."""
+    """Bytes with a name that are not a file yet."""
 
-    blob_id: str
     filename: str
-    stored: StoredObject
-
-
-class IncomingFile:
-    """A file on its way into the store: counted, hashed, and written once."""
-
-    def __init__(self, store: Store, *, filename: str, limits: UploadLimits) -> None:
-        """Begin.
-
-        Raises:
-            InvalidRequest: the name is no filename.
-        """
-        self._store = store
-        self._filename = clean_filename(filename)
-        self._blob_id = new_id("blob")
-        self._limits = limits
-        self._num_bytes = 0
-        self._next_look = _FREE_SPACE_INTERVAL
-        self._writer = store.writer(keys.file_blob(self._blob_id))
-
-    def write(self, data: bytes) -> None:
-        """Take the next bytes.
-
-        Raises:
-            TooLarge: more than a file may have, whatever was announced.
-            Unavailable: the store is full, or nearly so.
-        """
-        self._num_bytes += len(data)
-        if self._num_bytes > self._limits.max_bytes:
-            raise TooLarge(f"A file has at most {self._limits.max_bytes} bytes.", param="file")
-        if self._num_bytes >= self._next_look:
-            self._limits.check_free_space(0, store=self._store)
-            self._next_look = self._num_bytes + _FREE_SPACE_INTERVAL
-        self._writer.write(data)
-
-    def finish(self) -> ReceivedFile:
-        """Make the bytes durable.
-
-        Raises:
-            InvalidRequest: there are none.
-            Unavailable: the store could not do it.
-        """
-        if self._num_bytes == 0:
-            raise InvalidRequest(
-                f"The file {self._filename!r} is empty.", code="empty_file", param="file"
-            )
-        return ReceivedFile(
-            blob_id=self._blob_id, filename=self._filename, stored=self._writer.commit()
-        )
-
-    def abort(self) -> None:
-        """Leave nothing behind."""
-        self._writer.abort()
+    received: ReceivedBytes
 
 
 def clean_filename(name: str) -> str:
@@ -131,24 +50,11 @@ def clean_filename(name: str) -> str:
     return last
 
 
-def check_digest(received: ReceivedFile, *, announced: str | None) -> None:
-    """Compare with the sha256 (64 hexadecimal digits) that the client announced.
+def check_purpose(purpose: str) -> None:
+    """Refuse what is no purpose.
 
     Raises:
-        DigestMismatch: other bytes arrived than were sent.
-    """
-    if announced is not None and announced.lower() != received.stored.sha256:
-        raise DigestMismatch(
-            f"The received bytes have the sha256 {received.stored.sha256}, "
-            f"but {announced.lower()} was announced."
-        )
-
-
-def create(uow: UnitOfWork, received: ReceivedFile, *, purpose: str, store: Store) -> File:
-    """Make a file of received bytes; the same bytes as before are kept once.
-
-    Raises:
-        InvalidRequest: the purpose is empty or too long.
+        InvalidRequest: it is empty or too long.
     """
     if not purpose or len(purpose) > MAX_PURPOSE_LENGTH or not purpose.isprintable():
         raise InvalidRequest(
@@ -156,28 +62,82 @@ def create(uow: UnitOfWork, received: ReceivedFile, *, purpose: str, store: Stor
             f"{DEFAULT_PURPOSE!r}.",
             param="purpose",
         )
-    stored = received.stored
-    blob = uow.blobs.find_by_digest(stored.sha256, num_bytes=stored.num_bytes)
-    if blob is None:
-        blob = uow.blobs.add(
-            Blob(
-                id=received.blob_id,
-                key=stored.key,
-                num_bytes=stored.num_bytes,
-                sha256=stored.sha256,
-            )
-        )
+
+
+def is_lifetime(seconds: int) -> bool:
+    """Whether a file may be kept for so long and no longer."""
+    return MIN_LIFETIME_SECONDS <= seconds <= MAX_LIFETIME_SECONDS
+
+
+def create(
+    uow: UnitOfWork,
+    file: ReceivedFile,
+    *,
+    purpose: str,
+    lifetime_seconds: int | None = None,
+    store: Store,
+) -> File:
+    """Make a file of received bytes; the same bytes as before are kept once.
+
+    Raises:
+        InvalidRequest: the purpose is empty or too long.
+    """
+    stored = file.received.stored
+    row = File(
+        filename=file.filename,
+        purpose=purpose,
+        num_bytes=stored.num_bytes,
+        sha256=stored.sha256,
+    )
+    pieces = equal_pieces(uow, row)
+    if pieces is None:
+        pieces = [keep_bytes(uow, file.received, store=store).id]
     else:
-        uow.after_commit(lambda: store.delete(stored.key))
-    return uow.files.add_with_pieces(
-        File(
-            filename=received.filename,
-            purpose=purpose,
+        uow.after_commit(_deletion(store, stored.key))
+    return add(uow, row, pieces=pieces, lifetime_seconds=lifetime_seconds)
+
+
+def add(
+    uow: UnitOfWork, file: File, *, pieces: Sequence[str], lifetime_seconds: int | None
+) -> File:
+    """Add a file that is the blobs ``pieces`` one after the other.
+
+    Raises:
+        InvalidRequest: the purpose is empty or too long.
+    """
+    check_purpose(file.purpose)
+    if lifetime_seconds is not None:
+        file.expires_at = uow.now() + timedelta(seconds=lifetime_seconds)
+    return uow.files.add_with_pieces(file, pieces)
+
+
+def equal_pieces(uow: UnitOfWork, file: File) -> list[str] | None:
+    """The pieces of a file with the same bytes, which stay now until they are referred to."""
+    equal = uow.files.find_equal(file.sha256, num_bytes=file.num_bytes)
+    return None if equal is None else [blob.id for blob in uow.files.pieces(equal.id)]
+
+
+def keep_bytes(uow: UnitOfWork, received: ReceivedBytes, *, store: Store) -> Blob:
+    """Make a blob of received bytes, or find the one that has them already."""
+    stored = received.stored
+    known = uow.blobs.find_by_digest(stored.sha256, num_bytes=stored.num_bytes)
+    if known is not None:
+        uow.after_commit(_deletion(store, stored.key))
+        return known
+    return uow.blobs.add(
+        Blob(
+            id=received.blob_id,
+            key=stored.key,
             num_bytes=stored.num_bytes,
             sha256=stored.sha256,
-        ),
-        [blob.id],
+        )
     )
+
+
+def forget_bytes(uow: UnitOfWork, blob_ids: Sequence[str], *, store: Store) -> None:
+    """Delete blobs that nothing refers to any more; their bytes go after the commit."""
+    for key in uow.blobs.delete_unreferenced(blob_ids):
+        uow.after_commit(_deletion(store, key))
 
 
 def delete(uow: UnitOfWork, file_id: str, *, store: Store) -> File:
@@ -196,21 +156,13 @@ def delete(uow: UnitOfWork, file_id: str, *, store: Store) -> File:
             )
     blob_ids = [blob.id for blob in uow.files.pieces(file_id)]
     uow.files.delete(file)
-    for key in uow.blobs.delete_unreferenced(blob_ids):
-        uow.after_commit(_deletion(store, key))
+    forget_bytes(uow, blob_ids, store=store)
     return file
 
 
-def read_pieces(
-    store: Store, pieces: list[StoredObject], *, start: int, end: int
-) -> Iterator[bytes]:
-    """The bytes from ``start`` up to, not including, ``end`` of the pieces put together."""
-    offset = 0
-    for piece in pieces:
-        first, last = max(start - offset, 0), min(end - offset, piece.num_bytes)
-        if first < last:
-            yield from store.open(piece.key, start=first, end=last)
-        offset += piece.num_bytes
+def stretches(uow: UnitOfWork, file_id: str) -> list[Stretch]:
+    """Where the bytes of a file lie, in order."""
+    return [Stretch(blob.num_bytes, key=blob.key) for blob in uow.files.pieces(file_id)]
 
 
 def _deletion(store: Store, key: str) -> Callable[[], None]:

@@ -14,7 +14,7 @@ from api.documentation import corpus_body, failures
 from api.errors import CheckedBodyError
 from api.guarded_route import GuardedRoute, read_json
 from api.json_body import parse_json
-from api.receive import Upload, receive_form
+from api.receive import Destination, Upload, receive_form
 from api.schemas.base import Deleted, ListAnswer, list_of
 from api.schemas.corpora import (
     CorpusFields,
@@ -186,8 +186,7 @@ def make_examples(
 async def _create_from_form(request: Request, service: Service, project_id: str) -> CorpusObject:
     async with receive_form(
         request,
-        store=service.store,
-        limits=service.upload_limits,
+        Destination.of_files(service, project_id),
         max_text_bytes=service.settings.max_json_bytes,
     ) as upload:
         wanted = _checked(CorpusFields, _form_as_json(upload.fields))
@@ -211,7 +210,7 @@ def _create(
                 files.create(uow, received, purpose=files.DEFAULT_PURPOSE, store=service.store).id
                 for received in upload.files
             ]
-            uow.after_commit(upload.keep)
+            upload.keep(uow)
         corpus = corpora.create(
             uow,
             name=wanted.name,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -12,38 +14,59 @@ from api.content import Content, content_response
 from api.deps import FilePage, Id, MetadataFilter, ProjectId, Reading, Service, ServiceDep, Writing
 from api.documentation import failures, multipart_body, raw_body
 from api.guarded_route import GuardedRoute
-from api.receive import Upload, announced_sha256, receive_body, receive_form
+from api.receive import Destination, Upload, announced_sha256, receive_body, receive_form
 from api.schemas.base import Deleted, ListAnswer, list_of
 from api.schemas.files import FileObject
-from core.errors import InvalidRequest, did_you_mean
+from core.errors import InvalidRequest
 from services import files
-from storage.base import StoredObject
+from storage.stretches import read_stretches
 
 router = APIRouter(prefix="/v1/files", tags=["files"], route_class=GuardedRoute)
-_FORM_FIELDS = ("purpose",)
+_ANCHOR = "expires_after[anchor]"
+_SECONDS = "expires_after[seconds]"
+_FORM_FIELDS = ("purpose", _ANCHOR, _SECONDS)
+_LONGEST_NUMBER = 15
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What the client says about its bytes."""
+
+    purpose: str
+    lifetime_seconds: int | None
+    sha256: str | None
 
 
 @router.post(
     "",
     operation_id="upload_file",
     openapi_extra=multipart_body(
-        required=["file"],
-        purpose={"type": "string", "default": files.DEFAULT_PURPOSE},
+        {
+            "purpose": {"type": "string", "default": files.DEFAULT_PURPOSE},
+            _ANCHOR: {"type": "string", "const": "created_at"},
+            _SECONDS: {
+                "type": "integer",
+                "minimum": files.MIN_LIFETIME_SECONDS,
+                "maximum": files.MAX_LIFETIME_SECONDS,
+            },
+        }
     ),
-    responses=failures(400, 413, 415, 422, 503),
+    responses=failures(400, 413, 415, 422, 429, 503),
 )
 async def upload_file(request: Request, service: ServiceDep, project_id: ProjectId) -> FileObject:
     """Upload a file; ``purpose`` may stand before or after it."""
     digest = announced_sha256(request)
     async with receive_form(
         request,
-        store=service.store,
-        limits=service.upload_limits,
+        Destination.of_files(service, project_id),
         max_text_bytes=service.settings.max_json_bytes,
     ) as upload:
-        _check_form(upload)
-        purpose = upload.fields.get("purpose", files.DEFAULT_PURPOSE)
-        return await run_in_threadpool(_create, service, project_id, upload, purpose, digest)
+        terms = _Terms(
+            purpose=upload.fields.get("purpose", files.DEFAULT_PURPOSE),
+            lifetime_seconds=_lifetime_seconds(upload.fields),
+            sha256=digest,
+        )
+        return await run_in_threadpool(_create, service, project_id, upload, terms)
 
 
 @router.put(
@@ -51,7 +74,7 @@ async def upload_file(request: Request, service: ServiceDep, project_id: Project
     status_code=201,
     operation_id="put_file",
     openapi_extra=raw_body(),
-    responses=failures(400, 413, 422, 503),
+    responses=failures(400, 413, 415, 422, 429, 503),
 )
 async def put_file(
     *,
@@ -60,16 +83,28 @@ async def put_file(
     service: ServiceDep,
     project_id: ProjectId,
     purpose: Annotated[str, Query(max_length=files.MAX_PURPOSE_LENGTH)] = files.DEFAULT_PURPOSE,
+    expires_after_seconds: Annotated[
+        int | None,
+        Query(
+            ge=files.MIN_LIFETIME_SECONDS,
+            le=files.MAX_LIFETIME_SECONDS,
+            description="Delete the file so long after its creation; default: keep it",
+        ),
+    ] = None,
 ) -> FileObject:
     """Upload the body as a new file named as the last segment: ``curl -T x http://.../v1/files/``.
 
     ``Content-Digest: sha-256=:...:`` or ``x-sha256`` is checked if it is sent.
     """
-    digest = announced_sha256(request)
+    terms = _Terms(
+        purpose=purpose,
+        lifetime_seconds=expires_after_seconds,
+        sha256=announced_sha256(request),
+    )
     async with receive_body(
-        request, filename=filename, store=service.store, limits=service.upload_limits
+        request, Destination.of_files(service, project_id), filename=filename
     ) as upload:
-        return await run_in_threadpool(_create, service, project_id, upload, purpose, digest)
+        return await run_in_threadpool(_create, service, project_id, upload, terms)
 
 
 @router.get("", operation_id="list_files", responses=failures(422))
@@ -114,41 +149,50 @@ def get_file_content(
 ) -> Response:
     """Download a file's bytes, or a range of them."""
     file = uow.files.get(file_id)
-    pieces = [
-        StoredObject(key=blob.key, num_bytes=blob.num_bytes, sha256=blob.sha256)
-        for blob in uow.files.pieces(file_id)
-    ]
+    where = files.stretches(uow, file_id)
     content = Content(
         num_bytes=file.num_bytes,
         etag=file.sha256,
-        read=lambda start, end: files.read_pieces(service.store, pieces, start=start, end=end),
+        read=lambda start, end: read_stretches(service.store, where, start=start, end=end),
         filename=file.filename,
     )
     return content_response(request, content)
 
 
-def _check_form(upload: Upload) -> None:
-    for name in upload.fields:
-        if name not in _FORM_FIELDS:
-            known = did_you_mean(name, [*_FORM_FIELDS, "file"])
-            raise InvalidRequest(
-                f"There is no field {name!r}.{known}", code="unknown_field", param=name
-            )
-    if len(upload.files) != 1:
+def _lifetime_seconds(fields: Mapping[str, str]) -> int | None:
+    """How long the form wants the file to be kept: ``expires_after``, as its bracketed fields.
+
+    Raises:
+        InvalidRequest: one of them holds something else than it may.
+    """
+    anchor, seconds = fields.get(_ANCHOR, "created_at"), fields.get(_SECONDS)
+    if anchor != "created_at":
+        raise InvalidRequest(f"{_ANCHOR} is 'created_at', not {anchor!r}.", param=_ANCHOR)
+    if seconds is None:
+        if _ANCHOR in fields:
+            raise InvalidRequest(f"{_SECONDS} is missing.", code="missing_field", param=_SECONDS)
+        return None
+    is_number = seconds.isascii() and seconds.isdigit() and len(seconds) <= _LONGEST_NUMBER
+    if not is_number or not files.is_lifetime(int(seconds)):
         raise InvalidRequest(
-            f"A form has one part named 'file'; here are {len(upload.files)}.",
-            code="missing_field" if not upload.files else None,
-            param="file",
+            f"{_SECONDS} is a number from {files.MIN_LIFETIME_SECONDS} to "
+            f"{files.MAX_LIFETIME_SECONDS}, not {seconds[:80]!r}.",
+            param=_SECONDS,
         )
+    return int(seconds)
 
 
-def _create(
-    service: Service, project_id: str, upload: Upload, purpose: str, digest: str | None
-) -> FileObject:
-    received = upload.files[0]
-    files.check_digest(received, announced=digest)
+def _create(service: Service, project_id: str, upload: Upload, terms: _Terms) -> FileObject:
+    sent = upload.only_file(fields=_FORM_FIELDS)
+    sent.received.check_digest(terms.sha256)
     with service.database.unit_of_work(project_id, write=True) as uow:
-        file = files.create(uow, received, purpose=purpose, store=service.store)
-        uow.after_commit(upload.keep)
+        file = files.create(
+            uow,
+            sent,
+            purpose=terms.purpose,
+            lifetime_seconds=terms.lifetime_seconds,
+            store=service.store,
+        )
+        upload.keep(uow)
         uow.commit()
         return FileObject.of(file)

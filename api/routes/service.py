@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from fastapi import APIRouter, Response
 
-from api.deps import MAX_FILES_PAGE, MAX_PAGE, ServiceDep
+from api.deps import MAX_FILES_PAGE, MAX_PAGE, Reading, ServiceDep
 from api.documentation import failures
 from api.guarded_route import GuardedRoute
 from api.json_body import MAX_DEPTH
@@ -24,7 +24,8 @@ from core.job_request import (
     MAX_METADATA_VALUE_LENGTH,
     MAX_NAME_LENGTH,
 )
-from services.files import MAX_FILENAME_LENGTH
+from services.files import MAX_FILENAME_LENGTH, MAX_LIFETIME_SECONDS, MIN_LIFETIME_SECONDS
+from services.uploads import MAX_PARTS
 
 router = APIRouter(tags=["service"], route_class=GuardedRoute)
 
@@ -53,12 +54,18 @@ def get_readiness(service: ServiceDep, response: Response) -> Readiness:
 
 
 @router.get("/v1/limits", operation_id="get_limits", responses=failures())
-async def get_limits(service: ServiceDep) -> Limits:
+def get_limits(service: ServiceDep, uow: Reading) -> Limits:
     """List every limit of this API."""
     return Limits(
         json_bytes=service.settings.max_json_bytes,
         json_depth=MAX_DEPTH,
         file_bytes=service.settings.max_file_bytes,
+        part_bytes=service.settings.max_part_bytes,
+        upload_parts=MAX_PARTS,
+        upload_seconds=int(service.settings.upload_seconds),
+        file_lifetime_seconds_min=MIN_LIFETIME_SECONDS,
+        file_lifetime_seconds_max=MAX_LIFETIME_SECONDS,
+        storage_bytes=service.room.quota(uow),
         free_disk_bytes=service.settings.min_free_bytes,
         filename_characters=MAX_FILENAME_LENGTH,
         form_parts=MAX_FORM_PARTS,

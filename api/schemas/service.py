@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from api.schemas.base import Answer
 
 
@@ -36,6 +38,12 @@ class Limits(Answer):
     json_bytes: int
     json_depth: int
     file_bytes: int
+    part_bytes: int = Field(description="The largest part of an upload")
+    upload_parts: int
+    upload_seconds: int = Field(description="Time to complete an upload")
+    file_lifetime_seconds_min: int
+    file_lifetime_seconds_max: int
+    storage_bytes: int | None = Field(description="What all files together may take; null: any")
     free_disk_bytes: int
     filename_characters: int
     form_parts: int

@@ -17,6 +17,11 @@ class BlobRepository(OwnedRepository[Blob]):
     noun = "blob"
     prefix = "blob"
 
+    def get_many(self, blob_ids: Collection[str]) -> dict[str, Blob]:
+        """Those of the blobs that exist, by id."""
+        query = self._owned(select(Blob)).where(Blob.id.in_(blob_ids))
+        return {blob.id: blob for blob in self._session.scalars(query)}
+
     def find_by_digest(self, sha256: str, *, num_bytes: int) -> Blob | None:
         """Bytes that are here already, locked so that they stay until they are referred to."""
         query = (

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from sqlalchemy import delete, func, select
 
 from db.repositories.owned import OwnedRepository
 from db.repositories.scope import Order, Page
-from db.tables import Blob, Upload, UploadPart
+from db.tables import Upload, UploadPart
 
 
 class UploadRepository(OwnedRepository[Upload]):
@@ -55,12 +53,6 @@ class UploadPartRepository(OwnedRepository[UploadPart]):
         )
         num_parts, num_bytes = self._session.execute(query).one()
         return num_parts, int(num_bytes or 0)
-
-    def blobs(self, parts: Collection[UploadPart]) -> dict[str, Blob]:
-        """The bytes of parts, by the ids of the blobs."""
-        blob_ids = {part.blob_id for part in parts}
-        query = self._owned(select(Blob)).where(Blob.id.in_(blob_ids))
-        return {blob.id: blob for blob in self._session.scalars(query)}
 
     def delete_all(self, upload_id: str) -> list[str]:
         """Forget an upload's parts; returns the ids of the blobs that they referred to."""

@@ -10,7 +10,8 @@ from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 
 from api.deps import Service
-from api.receive import receive_body
+from api.receive import Destination, receive_body
+from db.tables import DEFAULT_PROJECT_ID
 
 CONTENT = random.Random(0).randbytes(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -140,9 +141,8 @@ def test_a_connection_that_is_cut_leaves_nothing(client: TestClient, service: Se
     async def cut_upload() -> None:
         scope = {"type": "http", "method": "PUT", "headers": [], "path": "/", "query_string": b""}
         request = Request(scope, receive)
-        async with receive_body(
-            request, filename="a", store=service.store, limits=service.upload_limits
-        ):
+        destination = Destination.of_files(service, DEFAULT_PROJECT_ID)
+        async with receive_body(request, destination, filename="a"):
             raise AssertionError("the body never ended")
 
     sent: list[int] = []

@@ -19,6 +19,7 @@ from db.engine import Database
 from db.unit_of_work import UnitOfWork
 from services import checkpoints, files, jobs, making
 from services.files import ReceivedFile
+from services.incoming import ReceivedBytes
 from storage.base import StoredObject
 from tests.integration.services.conftest import Office
 
@@ -114,4 +115,4 @@ def upload(office: Office, blob_id: str) -> str:
 
 def received(blob_id: str) -> ReceivedFile:
     stored = StoredObject(key=f"files/{blob_id}", num_bytes=3, sha256="a" * 64)
-    return ReceivedFile(blob_id=blob_id, filename="a.txt", stored=stored)
+    return ReceivedFile("a.txt", ReceivedBytes(blob_id=blob_id, stored=stored))
