@@ -26,7 +26,7 @@ from core.corpus_options import CorpusOptions
 from corpora.encode import encode_corpus
 from corpora.pipeline import SourceFile, build_corpus
 from corpora.progress import Progress
-from corpora.tokenizer import train_tokenizer
+from corpora.tokenizer_training import train_tokenizer
 
 T = TypeVar("T")
 NUM_WORDS = 30_000

@@ -19,7 +19,7 @@ from core.settings import Settings
 from corpora.encode import encode_corpus
 from corpora.pipeline import build_corpus
 from corpora.readers.source import SourceFile
-from corpora.tokenizer import train_tokenizer
+from corpora.tokenizer_training import train_tokenizer
 from db.repositories.metrics import MetricPoint
 from services import attempts, checkpoints, job_runs, making
 from services.checkpoints import StoredCheckpoint

@@ -20,13 +20,8 @@ from corpora.pipeline import SourceFile, build_corpus
 from corpora.progress import Progress
 from corpora.shards import open_dataset
 from corpora.split_names import SPLIT_NAMES
-from corpora.tokenizer import (
-    TrainedTokenizer,
-    decode_tokens,
-    encode_text,
-    load_tokenizer,
-    train_tokenizer,
-)
+from corpora.tokenizer import decode_tokens, encode_text, load_tokenizer
+from corpora.tokenizer_training import TrainedTokenizer, train_tokenizer
 from corpora.vocabulary import END_OF_TEXT, SPECIAL_TOKENS, Vocabulary
 
 ODD_TEXTS = [
@@ -114,7 +109,7 @@ def test_training_twice_in_two_processes_gives_the_same_bytes(
     corpus: Path, trained: TrainedTokenizer
 ) -> None:
     code = (
-        "import sys, pathlib; from corpora.tokenizer import train_tokenizer;"
+        "import sys, pathlib; from corpora.tokenizer_training import train_tokenizer;"
         "print(train_tokenizer(pathlib.Path(sys.argv[1]), vocab_size=1024,"
         " progress=lambda _: None).sha256)"
     )
