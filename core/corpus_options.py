@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from core.cleaning_options import CleaningOptions, profile_as_cleaning
-from core.spec import Frozen
+from core.cleaning_options import CleaningOptions, CleaningProfile, profile_as_cleaning
+from core.frozen import Frozen
 
 CorpusFormat = Literal["auto", "txt", "md", "jsonl", "csv", "parquet", "html", "warc", "wet"]
 DeduplicationMethod = Literal["none", "exact", "near"]
@@ -26,7 +26,12 @@ class CorpusOptions(Frozen):
         max_length=256,
         description="Where the text of a jsonl line, a csv or a parquet row is",
     )
-    clean: Annotated[CleaningOptions, BeforeValidator(profile_as_cleaning)] = Field(
+    clean: Annotated[
+        CleaningOptions,
+        BeforeValidator(
+            profile_as_cleaning, json_schema_input_type=CleaningProfile | CleaningOptions
+        ),
+    ] = Field(
         default=CleaningOptions(),
         description="How texts are cleaned: the name of a profile, or an object that begins with "
         "one and changes it",

@@ -8,9 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from core.cleaning_options import CleaningOptions
+from corpora.decontamination import read_evaluation
+from corpora.language import DEFAULT_MIN_CONFIDENCE, LanguageIdentifier
+from corpora.quality import Quality
 from corpora.readers.decoding import is_text, without_nul
 from corpora.readers.record import Dropped, Notice, Record, excerpt
 from corpora.readers.source import SourceFile
+from corpora.redaction import redact
 
 _LINE_ENDINGS = re.compile("\r\n?|[\v\f\x85]")
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff]")
@@ -25,17 +29,42 @@ class Cleaned:
     text: str
     language: str | None = None
     redactions: Mapping[str, int] = field(default_factory=dict)
+    removed_lines: Mapping[str, int] = field(default_factory=dict)
+    """Lines by the filter that took them out."""
 
 
 class Cleaner:
     """Cleans records one by one, as the options of a corpus say."""
 
     def __init__(
-        self, options: CleaningOptions, *, evaluation_file: SourceFile | None = None
+        self,
+        options: CleaningOptions,
+        *,
+        evaluation_file: SourceFile | None = None,
+        text_field: str = "text",
     ) -> None:
-        """Make ready; ``evaluation_file`` is the one that ``options.decontaminate`` names."""
-        self._options = options
-        self._evaluation_file = evaluation_file
+        """Make ready to clean.
+
+        Args:
+            options: what to do.
+            evaluation_file: the file that ``options.decontaminate`` names.
+            text_field: where that file has its texts, if it has fields.
+
+        Raises:
+            BadData: the evaluation file cannot be used.
+        """
+        self._normalises = options.profile != "none"
+        self._removals = options.remove
+        self._languages = options.languages
+        self._identifier = LanguageIdentifier(min_confidence=_min_confidence(options))
+        self._quality = Quality(options.filters)
+        limits = options.filters.contaminated
+        assert bool(limits) == (evaluation_file is not None), "the file named is not at hand"
+        self._evaluation = (
+            read_evaluation(evaluation_file, text_field=text_field, limits=limits)
+            if evaluation_file is not None and limits
+            else None
+        )
 
     def clean(self, record: Record, *, notice: Notice) -> Cleaned | Dropped:
         """Clean one record.
@@ -45,13 +74,22 @@ class Cleaner:
             notice: told of NULs that were removed.
         """
         if not is_text(record.text):
-            return Dropped(record.place, "not_text", excerpt(record.text))
+            return _dropped(record, "not_text")
         text = without_nul(record.text, record.place, notice)
-        if self._options.profile != "none":
+        if self._normalises:
             text = normalise(text)
         if not text or text.isspace():
-            return Dropped(record.place, "empty", "")
-        return Cleaned(text)
+            return _dropped(record, "empty")
+        language = self._identifier.identify(text)
+        if self._languages is not None and language not in self._languages:
+            return _dropped(record, "language")
+        judged = self._quality.judge(text, language=language)
+        if isinstance(judged, str):
+            return _dropped(record, judged)
+        if self._evaluation is not None and self._evaluation.is_quoted_by(judged.text):
+            return _dropped(record, "contaminated")
+        text, redactions = redact(judged.text, self._removals)
+        return Cleaned(text, language, redactions, judged.removed_lines)
 
 
 def normalise(text: str) -> str:
@@ -61,6 +99,20 @@ def normalise(text: str) -> str:
         # several times faster than a search by a regular expression, and nearly always the answer
         if len(data.translate(None, _ASCII_TO_CLEAN)) == len(data):
             return text
-    else:
-        text = unicodedata.normalize("NFC", text)
+        return _without_controls(text)
+    # controls go first: one between a letter and its accent would hide that they belong together
+    return unicodedata.normalize("NFC", _without_controls(text))
+
+
+def _without_controls(text: str) -> str:
     return _CONTROLS.sub("", _LINE_ENDINGS.sub("\n", text))
+
+
+def _dropped(record: Record, reason: str) -> Dropped:
+    num_bytes = len(record.text.encode(errors="replace"))
+    return Dropped(record.place, reason, excerpt(record.text), num_bytes)
+
+
+def _min_confidence(options: CleaningOptions) -> float:
+    limits = options.filters.language
+    return limits.min_confidence if limits else DEFAULT_MIN_CONFIDENCE

@@ -12,7 +12,13 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert CorpusOptions().model_dump() == {
         "format": "auto",
         "text_field": "text",
-        "clean": {"profile": "light", "remove": (), "decontaminate": None},
+        "clean": {
+            "profile": "light",
+            "languages": None,
+            "filters": {},
+            "remove": (),
+            "decontaminate": None,
+        },
         "deduplicate": "exact",
         "validation_fraction": 0.01,
     }
@@ -22,8 +28,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     ("field", "value", "said"),
     [
         ("format", "docx", "'auto', 'txt', 'md', 'jsonl'"),
-        ("clean", "web", "'none' or 'light'"),
-        ("clean", {"profile": "web"}, "'none' or 'light'"),
+        ("clean", "spotless", "'none', 'light', 'web' or 'code'"),
         ("deduplicate", "fuzzy", "'none', 'exact' or 'near'"),
         ("validation_fraction", 0.9, "less than or equal to 0.5"),
         ("validation_fraction", float("nan"), "finite"),

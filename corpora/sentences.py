@@ -1,0 +1,27 @@
+"""Where sentences end, as far as punctuation shows it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+TERMINAL_PUNCTUATION: Final = frozenset(".!?\"'" + "”’»" + "。！？」』" + "؟۔।։")  # noqa: RUF001 - other scripts' own
+"""C4's and FineWeb's five, curly quotation marks, and the same signs of other scripts."""
+
+_END = re.compile(r"[.!?؟۔।։]+[\"'”’»)\]]*(?=\s+[^a-z\s]|\s*$)|[。！？]+[」』]*")  # noqa: RUF001
+"""Punctuation before white space and no small letter, which would mean an abbreviation."""
+
+
+def has_sentences(lines: Sequence[str], *, at_least: int) -> bool:
+    """Whether there are so many sentences; each line that is not blank has one or more."""
+    return len(lines) >= at_least or sum(map(num_sentences, lines)) >= at_least
+
+
+def num_sentences(line: str) -> int:
+    """Sentences that end in a line, and the one that does not."""
+    count = end = 0
+    for found in _END.finditer(line):
+        count += 1
+        end = found.end()
+    return count + bool(line[end:].strip())
