@@ -22,7 +22,7 @@ from core.processes import ProcessIdentity
 from core.settings import Settings
 from db.engine import Database
 from db.tables import Attempt
-from services import checkpoints, recovery
+from services import checkpoints, expiry, recovery
 from services.doorbell import Doorbell
 from storage import keys
 from storage.base import Store
@@ -82,6 +82,9 @@ class Reconciler:
             self.expire_leases,
             self.ring_again,
             self.prune_checkpoints,
+            self.free_room,
+            self.expire_uploads,
+            self.expire_files,
             self._sweep_when_due,
         ):
             try:
@@ -139,6 +142,18 @@ class Reconciler:
                 num_pruned += checkpoints.prune(uow, checkpoint_id, store=self._store)
                 uow.commit()
         return num_pruned
+
+    def free_room(self) -> int:
+        """Give back the room that dead processes kept for uploads; returns how many had any."""
+        return expiry.free_room(self._database)
+
+    def expire_uploads(self) -> int:
+        """End the uploads that nobody completed in time; returns how many."""
+        return expiry.expire_uploads(self._database, store=self._store)
+
+    def expire_files(self) -> int:
+        """Delete the files that were to be kept for a time that is over; returns how many."""
+        return expiry.expire_files(self._database, store=self._store)
 
     def sweep_orphans(self) -> int:
         """Delete checkpoints in the store that no row knows, once they are an hour old.
