@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from corpora.documents import REPORT_NAME, Document, iter_documents
+from corpora.report import CorpusReport
 from db.repositories.scope import Page
 from storage import keys
 from storage.base import Store
@@ -36,6 +37,7 @@ def page(
     return Page.cut(found, limit=limit)
 
 
-def report(store: Store, corpus_id: str) -> bytes:
-    """The report of a corpus that is ready, as JSON."""
-    return b"".join(store.open(f"{keys.corpus(corpus_id)}{REPORT_NAME}"))
+def report(store: Store, corpus_id: str) -> CorpusReport:
+    """The report of a corpus that is ready."""
+    stored = b"".join(store.open(f"{keys.corpus(corpus_id)}{REPORT_NAME}"))
+    return CorpusReport.model_validate_json(stored)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -14,11 +14,14 @@ from api.documentation import corpus_body, failures
 from api.errors import CheckedBodyError
 from api.guarded_route import GuardedRoute, read_json
 from api.json_body import parse_json
+from api.pages.negotiation import wants_page
+from api.pages.report import page_headers, report_page
 from api.receive import Destination, Upload, receive_form
 from api.schemas.base import Deleted, ListAnswer, list_of
 from api.schemas.corpora import (
     CorpusFields,
     CorpusObject,
+    CorpusReportObject,
     CorpusRequest,
     DocumentObject,
     ExampleObject,
@@ -33,6 +36,8 @@ from services import corpora, documents, files, readiness
 router = APIRouter(prefix="/v1/corpora", tags=["corpora"], route_class=GuardedRoute)
 Model = TypeVar("Model", bound=BaseModel)
 _OBJECTS_IN_A_FORM = frozenset({"metadata"})
+_MAYBE_OBJECTS_IN_A_FORM = frozenset({"clean"})
+"""A name or an object; what begins with a brace is one."""
 _LONGEST_NUMBER = 15
 _NUMBERS_IN_A_FORM = frozenset({"validation_fraction"})
 
@@ -97,14 +102,39 @@ def delete_corpus(corpus_id: Id, uow: Writing, service: ServiceDep) -> Deleted:
 @router.get(
     "/{id}/report",
     operation_id="get_corpus_report",
-    response_model=dict[str, Any],
-    responses=failures(404, 409),
+    response_model=CorpusReportObject,
+    responses={
+        200: {"content": {"text/html": {"schema": {"type": "string"}}}},
+        **failures(404, 409, 422),
+    },
 )
-def get_corpus_report(corpus_id: Id, uow: Reading, service: ServiceDep) -> Response:
-    """Show what was kept and dropped, why, with examples of each."""
+def get_corpus_report(
+    *,
+    corpus_id: Id,
+    uow: Reading,
+    service: ServiceDep,
+    accept: Annotated[str | None, Header(include_in_schema=False)] = None,
+    wanted: Annotated[
+        Literal["json", "html"] | None,
+        Query(alias="format", description="Default: what Accept prefers; browsers get the page"),
+    ] = None,
+) -> Response:
+    """Show what became of every record and every byte: to programs as JSON, to people as a page.
+
+    What was kept, dropped and found twice, why and where, with examples of each; languages,
+    scripts and lengths; damaged bytes with file and line; how well validation is kept apart; the
+    digests of everything.
+    """
     corpus = readiness.ready_corpus(uow, corpus_id)
-    report = documents.report(service.store, corpus.id)
-    return Response(report, media_type="application/json")
+    tokenizer = uow.tokenizers.find(corpus.default_tokenizer_id or "")
+    report = CorpusReportObject.of(
+        corpus, documents.report(service.store, corpus.id), tokenizer=tokenizer
+    )
+    headers = {"vary": "accept", "cache-control": "private, no-cache"}
+    if wanted == "html" or (wanted is None and wants_page(accept)):
+        page = report_page(report)
+        return Response(page, media_type="text/html", headers=headers | page_headers())
+    return Response(report.model_dump_json(), media_type="application/json", headers=headers)
 
 
 @router.get(
@@ -236,12 +266,17 @@ def _checked(model: type[Model], body: object) -> Model:
 def _form_as_json(fields: dict[str, str]) -> dict[str, Any]:
     """A form's text as JSON would say it: numbers as numbers, objects as objects."""
     parsed: dict[str, Any] = dict(fields)
-    for name in (_OBJECTS_IN_A_FORM | _NUMBERS_IN_A_FORM) & fields.keys():
+    objects = {name for name in _MAYBE_OBJECTS_IN_A_FORM if _begins_an_object(fields.get(name))}
+    for name in (_OBJECTS_IN_A_FORM | _NUMBERS_IN_A_FORM | objects) & fields.keys():
         try:
             parsed[name] = parse_json(fields[name].encode())
         except MalformedRequest as error:
             raise InvalidRequest(f"{name}: {error.message}", param=name) from None
     return parsed
+
+
+def _begins_an_object(text: str | None) -> bool:
+    return text is not None and text.lstrip().startswith("{")
 
 
 def _document_number(after: str | None, *, split: str) -> int:

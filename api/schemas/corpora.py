@@ -13,7 +13,8 @@ from core.clock import unix_seconds
 from core.corpus_options import CorpusOptions
 from core.job_request import MAX_NAME_LENGTH
 from core.objectives import CausalObjective, Objective
-from db.tables import Corpus
+from corpora.report import CorpusReport
+from db.tables import Corpus, Tokenizer
 
 MAX_FILES = 10_000
 MAX_EXAMPLES = 100
@@ -23,13 +24,14 @@ Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
 class CorpusFields(CorpusOptions):
     """How to make a corpus: the fields that a JSON body and a form share."""
 
-    name: Name | None = None
+    name: Name | None = Field(default=None, description="For people; the id if there is none")
     metadata: Metadata = Field(default={})
 
     @property
     def options(self) -> CorpusOptions:
-        """What decides the corpus's content."""
-        return CorpusOptions(**self.model_dump(include=set(CorpusOptions.model_fields)))
+        """What decides the corpus's content; what was not given stays unset."""
+        given = self.model_fields_set & set(CorpusOptions.model_fields)
+        return CorpusOptions(**{name: getattr(self, name) for name in given})
 
 
 class CorpusRequest(CorpusFields):
@@ -49,7 +51,7 @@ class CorpusObject(Answer):
     ready_at: int | None = None
     name: str
     status: Literal["queued", "processing", "ready", "failed"]
-    progress: float = Field(ge=0, le=1)
+    progress: float = Field(ge=0, le=1, description="Of the whole way to ready")
     stage: str | None = Field(default=None, description="What is being done just now")
     files: list[str] = Field(description="The ids of its files")
     format: str
@@ -95,6 +97,48 @@ class DocumentObject(Answer):
     file: str
     place: str
     record: int
+
+
+class TokenizerFacts(Answer):
+    """How a corpus's default tokenizer encodes it."""
+
+    id: str
+    algorithm: str
+    vocab_size: int | None
+    bytes_per_token: float | None = Field(description="Of the text that it was made from")
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> Self:
+        """The facts of a tokenizer."""
+        return cls(
+            id=tokenizer.id,
+            algorithm=tokenizer.algorithm,
+            vocab_size=tokenizer.vocab_size,
+            bytes_per_token=(tokenizer.stats or {}).get("bytes_per_token"),
+        )
+
+
+class CorpusReportObject(CorpusReport):
+    """What became of every record and every byte."""
+
+    object: Literal["corpus_report"] = "corpus_report"
+    corpus: str = Field(description="Its id")
+    name: str
+    created_at: int = Field(description="When the corpus was asked for; unix seconds")
+    options: dict[str, Any] = Field(description="How it was made")
+    tokenizer: TokenizerFacts | None = Field(description="The corpus's default tokenizer")
+
+    @classmethod
+    def of(cls, corpus: Corpus, report: CorpusReport, *, tokenizer: Tokenizer | None) -> Self:
+        """The report as it is sent, with what the database adds to what was stored."""
+        return cls(
+            **dict(report),
+            corpus=corpus.id,
+            name=corpus.name,
+            created_at=unix_seconds(corpus.created_at),
+            options=corpus.options,
+            tokenizer=None if tokenizer is None else TokenizerFacts.of(tokenizer),
+        )
 
 
 class ExamplesRequest(RequestBody):
