@@ -19,6 +19,7 @@ _LONGEST_INPUT: Final = 80
 _CODES: Final = {
     "extra_forbidden": "unknown_field",
     "missing": "missing_field",
+    "objectives_need_two_architectures": "objectives_need_two_architectures",
     "union_tag_not_found": "missing_field",
     "value_error": "invalid_value",
 }

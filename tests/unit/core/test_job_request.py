@@ -79,6 +79,9 @@ def test_what_a_model_cannot_do_is_left_out_and_said() -> None:
     assert "evaluation.prompts" in result.warnings[0]
 
 
+_STAGE_0 = ("objective", "stages", "stages", 0, "objective")
+
+
 @pytest.mark.parametrize(
     ("fields", "location"),
     [
@@ -86,6 +89,18 @@ def test_what_a_model_cannot_do_is_left_out_and_said() -> None:
         ({"model": {"widht": 5}}, ("model", "widht")),
         ({"model": {"layers": 2}}, ("model",)),
         ({"objective": "maskd"}, ("objective",)),
+        ({"objective": ["causal", "maskd"]}, ("objective", "mix", "parts", 1, "objective")),
+        ({"objective": []}, ("objective", "mix", "parts")),
+        (
+            {"objective": [{"objective": "causal", "weight": 0}]},
+            ("objective", "mix", "parts", 0, "weight"),
+        ),
+        ({"objective": {"stages": [{"until": 0.5}]}}, _STAGE_0),
+        ({"objective": ["causal", "masked"]}, ("objective", "mix")),
+        (
+            {"objective": {"stages": [{"until": 0.5, "objective": "causal"}]}},
+            ("objective", "stages"),
+        ),
         ({"objective": {"type": "masked", "rate": 2}}, ("objective", "masked", "rate")),
         ({"budget": {}}, ("budget",)),
         ({"budget": {"tokens": 0}}, ("budget", "tokens")),
@@ -120,3 +135,109 @@ def test_parts_that_do_not_fit_together_are_named_before_any_corpus_is_ready(
     with pytest.raises(InvalidRequest) as caught:
         check(parse(**fields))
     assert caught.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("short", "long"),
+    [
+        ("span_corruption", {"type": "span_corruption"}),
+        (
+            ["causal", {"type": "span_corruption", "rate": 0.3, "weight": 2}],
+            {
+                "type": "mix",
+                "parts": [
+                    {"objective": {"type": "causal"}, "weight": 1.0},
+                    {"objective": {"type": "span_corruption", "rate": 0.3}, "weight": 2.0},
+                ],
+            },
+        ),
+        (
+            {
+                "stages": [
+                    {"until": 0.5, "objective": "causal"},
+                    {"objective": ["causal", "fill_in_the_middle"]},
+                ]
+            },
+            {
+                "type": "stages",
+                "stages": [
+                    {"until": 0.5, "objective": {"type": "causal"}},
+                    {
+                        "until": 1.0,
+                        "objective": {
+                            "type": "mix",
+                            "parts": [
+                                {"objective": {"type": "causal"}},
+                                {"objective": {"type": "fill_in_the_middle"}},
+                            ],
+                        },
+                    },
+                ],
+            },
+        ),
+    ],
+)
+def test_objectives_may_be_written_shortly(short: Any, long: Any) -> None:
+    assert parse(objective=short).objective == parse(objective=long).objective
+
+
+def test_mix_and_stages_survive_their_way_through_json() -> None:
+    mix = ["causal", {"objective": "fill_in_the_middle", "weight": 0.5}]
+    spec = resolved(
+        parse(objective={"stages": [{"until": 0.1, "objective": "causal"}, {"objective": mix}]})
+    )
+    assert JobSpec.model_validate_json(spec.model_dump_json()) == spec
+    assert spec.objective.label == (
+        "causal until 10%, then 67% causal + 33% fill_in_the_middle (50%) until 100%"
+    )
+
+
+def test_every_objective_has_the_architecture_that_can_learn_it() -> None:
+    wanted = {
+        "causal": "decoder",
+        "masked": "encoder",
+        "span_corruption": "decoder",
+        "fill_in_the_middle": "decoder",
+    }
+    for name, architecture in wanted.items():
+        for objective in (name, [name], {"stages": [{"objective": name}]}):
+            request = parse(model="tiny", objective=objective)
+            assert request.architecture == resolved(request).model.architecture == architecture
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        (
+            {
+                "model": {"preset": "tiny", "architecture": "encoder"},
+                "objective": "span_corruption",
+            },
+            "objective_needs_another_architecture",
+        ),
+        (
+            {
+                "objective": {
+                    "stages": [{"until": 0.5, "objective": "causal"}, {"objective": "causal"}]
+                },
+                "budget": {"seconds": 60},
+            },
+            "stages_need_steps",
+        ),
+    ],
+)
+def test_objective_that_a_job_cannot_carry_out_has_a_code_of_its_own(
+    fields: dict[str, Any], code: str
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        check(parse(**fields))
+    assert (caught.value.error_code, caught.value.param) == (code, "objective")
+
+
+def test_causal_and_masked_in_one_job_are_refused_with_a_code() -> None:
+    stages = [{"until": 0.5, "objective": "causal"}, {"objective": "masked"}]
+    with pytest.raises(ValidationError) as caught:
+        parse(objective={"stages": stages})
+    (error,) = caught.value.errors()
+    assert error["type"] == "objectives_need_two_architectures"
+    assert "'masked (30%)' an encoder" in error["msg"]

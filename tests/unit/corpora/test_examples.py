@@ -3,25 +3,51 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.objectives import CausalObjective, MaskedObjective, Objective
+from core.objectives import (
+    AnyObjective,
+    CausalObjective,
+    FillInTheMiddleObjective,
+    MaskedObjective,
+    MixedPart,
+    MixObjective,
+    SpanCorruptionObjective,
+    Stage,
+    StagedObjective,
+)
 from core.spec import Budget
 from corpora.examples import Example, labelled_examples
 from tests.tiny_text import documents, stream, stream_of, tokenizer, vocabulary
 from training.loader import Loader
 
-OBJECTIVES: list[Objective] = [
+OBJECTIVES: list[AnyObjective] = [
     CausalObjective(),
     MaskedObjective(),
     MaskedObjective(replacement="80-10-10"),
     MaskedObjective(whole_words=False),
+    SpanCorruptionObjective(),
+    FillInTheMiddleObjective(),
+    FillInTheMiddleObjective(rate=1, within_words=1),
+    MixObjective(
+        parts=(
+            MixedPart(objective=CausalObjective()),
+            MixedPart(objective=SpanCorruptionObjective()),
+            MixedPart(objective=FillInTheMiddleObjective(rate=1)),
+        )
+    ),
+    StagedObjective(
+        stages=(
+            Stage(until=0.5, objective=SpanCorruptionObjective()),
+            Stage(objective=CausalObjective()),
+        )
+    ),
 ]
 
 
 def examples_of(
-    *texts: str, objective: Objective, context_length: int = 16, limit: int = 5
+    *texts: str, objective: AnyObjective, context_length: int = 16, limit: int = 5
 ) -> list[Example]:
     return labelled_examples(
         stream_of(*texts),
@@ -47,14 +73,17 @@ def assert_consistent(example: Example) -> None:
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
+@settings(max_examples=40, deadline=None)
 @given(text=st.text(min_size=1, max_size=80))
-def test_removed_text_stands_where_it_says_for_any_unicode(objective: Objective, text: str) -> None:
+def test_removed_text_stands_where_it_says_for_any_unicode(
+    objective: AnyObjective, text: str
+) -> None:
     for example in examples_of(text, "e\u0301\U0001f469\u200d\U0001f52c", objective=objective):
         assert_consistent(example)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_windows_that_cut_a_character_stay_consistent(objective: Objective) -> None:
+def test_windows_that_cut_a_character_stay_consistent(objective: AnyObjective) -> None:
     examples = examples_of("\U0001f600\u6f22\u00e9" * 40, objective=objective, limit=20)
     assert any("\N{REPLACEMENT CHARACTER}" in example.text for example in examples)
     for example in examples:
@@ -62,7 +91,7 @@ def test_windows_that_cut_a_character_stay_consistent(objective: Objective) -> N
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_tokens_are_those_of_a_job_with_the_same_seed(objective: Objective) -> None:
+def test_tokens_are_those_of_a_job_with_the_same_seed(objective: AnyObjective) -> None:
     loader = Loader(
         stream(),
         objective=objective,
@@ -112,6 +141,30 @@ def test_removed_words_are_whole_in_real_text() -> None:
                 assert not after[:1].isalnum()
 
 
+def test_span_corruption_shows_each_run_as_one_gap() -> None:
+    (example,) = examples_of(
+        "I bought a guitar to play my music", objective=SpanCorruptionObjective(), limit=1
+    )
+    assert len(example.removed) == example.blanked.count("____") == 1
+    shown = tokenizer().decode(list(example.label_tokens), skip_special_tokens=False)
+    assert shown.startswith("<|extra_0|>")
+    assert example.removed[0].text in shown
+
+
+def test_fill_in_the_middle_shows_what_was_moved() -> None:
+    text = "I bought a guitar to play my music"
+    (example,) = examples_of(
+        text,
+        objective=FillInTheMiddleObjective(rate=1, suffix_first=0, within_words=0),
+        context_length=64,
+        limit=1,
+    )
+    assert example.text == text
+    (piece,) = example.removed
+    given = tokenizer().decode(list(example.input_tokens), skip_special_tokens=False)
+    assert given.partition("<|fim_middle|>")[2].strip().startswith(piece.text)
+
+
 def test_causal_example_shows_the_last_word_removed() -> None:
     (example,) = examples_of("one two, three.", objective=CausalObjective(), limit=1)
     assert example.text == "one two, three."
@@ -125,7 +178,9 @@ def test_causal_example_without_a_word_shows_its_last_character_removed() -> Non
 
 
 @pytest.mark.parametrize("objective", [CausalObjective(), MaskedObjective()])
-def test_documents_are_a_blank_line_apart_and_control_tokens_unseen(objective: Objective) -> None:
+def test_documents_are_a_blank_line_apart_and_control_tokens_unseen(
+    objective: AnyObjective,
+) -> None:
     (example,) = examples_of(
         "one two", "three four", objective=objective, context_length=64, limit=1
     )

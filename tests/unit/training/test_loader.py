@@ -4,16 +4,56 @@ import numpy as np
 import pytest
 
 from core.errors import BadData
-from core.objectives import CausalObjective, MaskedObjective, Objective
+from core.objectives import (
+    AnyObjective,
+    CausalObjective,
+    FillInTheMiddleObjective,
+    MaskedObjective,
+    MixedPart,
+    MixObjective,
+    SpanCorruptionObjective,
+    Stage,
+    StagedObjective,
+)
 from core.spec import Budget
 from corpora.vocabulary import END_OF_TEXT
 from tests.tiny_text import Stream, stream, vocabulary
 from training.loader import Batch, Loader
 
-OBJECTIVES: list[Objective] = [CausalObjective(), MaskedObjective()]
+NUM_STEPS = 200
+MIX = MixObjective(
+    parts=(
+        MixedPart(objective=CausalObjective()),
+        MixedPart(objective=SpanCorruptionObjective(), weight=2),
+        MixedPart(objective=FillInTheMiddleObjective()),
+    )
+)
+SIMPLE: list[AnyObjective] = [
+    CausalObjective(),
+    MaskedObjective(),
+    SpanCorruptionObjective(),
+    FillInTheMiddleObjective(),
+    MIX,
+]
+OBJECTIVES: list[AnyObjective] = [
+    *SIMPLE,
+    StagedObjective(
+        stages=(
+            Stage(until=0.25, objective=CausalObjective()),
+            Stage(until=0.7, objective=MIX),
+            Stage(objective=SpanCorruptionObjective()),
+        )
+    ),
+]
 
 
-def loader(objective: Objective, *, sequences_per_step: int = 8, seed: int = 1) -> Loader:
+def loader(
+    objective: AnyObjective,
+    *,
+    sequences_per_step: int = 8,
+    seed: int = 1,
+    num_steps: int = NUM_STEPS,
+) -> Loader:
     return Loader(
         stream(),
         objective=objective,
@@ -21,7 +61,7 @@ def loader(objective: Objective, *, sequences_per_step: int = 8, seed: int = 1) 
         context_length=64,
         sequences_per_step=sequences_per_step,
         seed=seed,
-        budget=Budget(steps=1000),
+        budget=Budget(steps=num_steps),
     )
 
 
@@ -37,16 +77,17 @@ def assert_equal(first: Batch, second: Batch) -> None:
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_batch_of_a_step_does_not_depend_on_what_was_read_before(objective: Objective) -> None:
+def test_batch_of_a_step_does_not_depend_on_what_was_read_before(objective: AnyObjective) -> None:
     read_in_order, resumed = loader(objective), loader(objective)
-    forwards = [read_in_order.batch(step) for step in range(200)]
+    forwards = [read_in_order.batch(step) for step in range(NUM_STEPS)]
     for step in (199, 3, 120):
         assert_equal(resumed.batch(step), forwards[step])
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_samples_do_not_depend_on_how_many_make_a_step(objective: Objective) -> None:
-    eight, four = loader(objective), loader(objective, sequences_per_step=4)
+def test_samples_do_not_depend_on_how_many_make_a_step(objective: AnyObjective) -> None:
+    eight = loader(objective)
+    four = loader(objective, sequences_per_step=4, num_steps=2 * NUM_STEPS)
     halves = [four.batch(6), four.batch(7)]
     whole = eight.batch(3)
     assert np.array_equal(whole.input_ids, np.concatenate([half.input_ids for half in halves]))
@@ -71,11 +112,37 @@ def test_an_epoch_is_counted_in_tokens_of_whole_windows() -> None:
 
 
 def test_shapes_are_the_same_in_every_step() -> None:
-    for objective in OBJECTIVES:
+    for objective in SIMPLE:
         batches = [loader(objective).batch(step) for step in range(100)]
         assert len({(batch.input_ids.shape, batch.labels.shape) for batch in batches}) == 1
         assert all(batch.loss_mask.shape == batch.labels.shape for batch in batches)
         assert all(batch.loss_mask.any(axis=1).all() for batch in batches)
+
+
+def test_stages_follow_each_other_at_their_shares_of_the_budget() -> None:
+    staged = StagedObjective(
+        stages=(
+            Stage(until=0.5, objective=CausalObjective()),
+            Stage(objective=SpanCorruptionObjective()),
+        )
+    )
+    both = loader(staged, num_steps=10)
+    first, second = loader(CausalObjective()), loader(SpanCorruptionObjective())
+    for step in range(10):
+        assert_equal(both.batch(step), (first if step < 5 else second).batch(step))
+
+
+def test_budget_in_epochs_has_as_many_steps_as_its_windows_need() -> None:
+    two = Loader(
+        stream(),
+        objective=CausalObjective(),
+        vocabulary=vocabulary(),
+        context_length=64,
+        sequences_per_step=8,
+        seed=1,
+        budget=Budget(epochs=2),
+    )
+    assert two.num_steps == round(2 * two.num_windows / 8)
 
 
 def test_same_window_loses_other_words_in_the_next_epoch() -> None:
