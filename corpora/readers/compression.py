@@ -1,114 +1,172 @@
-"""A file's bytes as a stream, decompressed if its first bytes say so (RFC 1952, RFC 8878).
+"""Compressed bytes as a stream of plain ones, recognised by how they begin.
 
-What comes out is bounded in every direction: each piece by a few megabytes, the whole by an
-absolute size and by its ratio to what went in, and a zstd frame by the window it may ask for.
+gzip (RFC 1952), zstd (RFC 8878), xz (https://tukaani.org/xz/xz-file-format.txt) and bzip2. What
+comes out is bounded in every direction: each piece by a few megabytes, the whole by the limits of
+its origin, and the memory that a stream may ask for.
 """
 
 from __future__ import annotations
 
+import bz2
+import lzma
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Callable, Generator, Iterator
+from typing import Final, Literal, Protocol
 
 import zstandard
 
-from core.errors import BadData
+from corpora.readers.origin import DecompressionLimits, Origin
 
-GZIP_MAGIC = b"\x1f\x8b"
-ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-_ZSTD_SKIPPABLE = tuple(bytes([0x50 + i]) + b"\x2a\x4d\x18" for i in range(16))
+Compression = Literal["gzip", "zstd", "xz", "bzip2", "deflate"]
+"""``deflate`` is that of zip archives: without header or checksum, and never recognised."""
 
-_READ_BYTES = 2**20
-_PIECE_BYTES = 2**20
-_ZSTD_FEED_BYTES = 512
+_GZIP_MAGIC = b"\x1f\x8b"
+_ZSTD_MAGICS = (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + i]) + b"\x2a\x4d\x18" for i in range(16)))
+_XZ_MAGIC = b"\xfd7zXZ\x00"
+_BZIP2_MAGIC = b"BZh"
+_BZIP2_BLOCKS = (b"\x31\x41\x59\x26\x53\x59", b"\x17\x72\x45\x38\x50\x90")
+"""A block, or the end of a stream without any."""
+
+_PIECE_BYTES: Final = 2**20
+_ZSTD_FEED_BYTES: Final = 512
 """The densest zstd block is 4 bytes for 128 KiB: this much input is at most 16 MiB of output."""
-_GZIP_WINDOW_BITS = 31
+_GATHERED_BYTES: Final = 2**17
+"""Short pieces are joined: whoever reads them pays by the piece."""
+_FEED_BYTES: Final = 2**15
+"""Each member's end copies what is left of its input: small, or many tiny members take for ever."""
+_GZIP_WINDOW_BITS: Final = 31
+_DEFLATE_WINDOW_BITS: Final = -15
+_ERRORS = (zlib.error, zstandard.ZstdError, lzma.LZMAError, OSError, ValueError)
+"""What the libraries raise for damaged data; bzip2's says OSError and ValueError."""
 
 
-@dataclass(frozen=True, slots=True)
-class DecompressionLimits:
-    """Beyond these a compressed file counts as a bomb. Text seldom shrinks by more than 20."""
+def compression_of(head: bytes) -> Compression | None:
+    """How bytes that begin with ``head`` are compressed, if they are."""
+    if head.startswith(_GZIP_MAGIC):
+        return "gzip"
+    if head.startswith(_ZSTD_MAGICS):
+        return "zstd"
+    if head.startswith(_XZ_MAGIC):
+        return "xz"
+    if head.startswith(_BZIP2_MAGIC) and head[4:10] in _BZIP2_BLOCKS:
+        return "bzip2"
+    return None
 
-    max_bytes: int = 2**38
-    max_ratio: int = 250
-    free_bytes: int = 2**24
-    """The ratio is not looked at before this much came out."""
-    max_window_bytes: int = 2**27
 
-
-DEFAULT_LIMITS = DecompressionLimits()
-
-
-def read_bytes(
-    path: Path,
-    *,
-    filename: str,
-    limits: DecompressionLimits = DEFAULT_LIMITS,
-    consumed: Callable[[int], None] = lambda _: None,
+def decompress(
+    pieces: Iterator[bytes], compression: Compression, *, origin: Origin
 ) -> Iterator[bytes]:
-    """The content of a bare, gzip or zstd file, in pieces; ``consumed`` hears of bytes of ``path``.
+    """What ``pieces`` decompress to: every member, frame or stream in them, one after another.
 
     Raises:
-        BadData: the compressed stream is damaged, cut off or a bomb; the message names the file.
+        BadData: they are damaged, cut off or a bomb; the message names ``origin``.
     """
-    raw = _raw_pieces(path, consumed)
-    first = next(raw, b"")
-    if first.startswith(GZIP_MAGIC):
-        yield from _Inflation(filename, limits).run(first, raw, _GzipStream())
-    elif first.startswith((ZSTD_MAGIC, *_ZSTD_SKIPPABLE)):
-        yield from _Inflation(filename, limits).run(first, raw, _ZstdStream(limits))
-    else:
-        if first:
-            yield first
-        yield from raw
+    gathered: list[bytes] = []
+    num_gathered = 0
+    for piece in _decompressed(pieces, _STREAMS[compression](origin.limits), origin):
+        origin.gave(len(piece))
+        gathered.append(piece)
+        num_gathered += len(piece)
+        if num_gathered >= _GATHERED_BYTES:
+            yield b"".join(gathered)
+            gathered.clear()
+            num_gathered = 0
+    if gathered:
+        yield b"".join(gathered)
 
 
-def _raw_pieces(path: Path, consumed: Callable[[int], None]) -> Iterator[bytes]:
-    with path.open("rb", buffering=0) as file:
-        while piece := file.read(_READ_BYTES):
-            consumed(len(piece))
+def _decompressed(pieces: Iterator[bytes], stream: _Stream, origin: Origin) -> Iterator[bytes]:
+    is_empty = True
+    for data in pieces:
+        is_empty = False
+        fed = stream.feed(data)
+        while True:
+            try:
+                piece = next(fed, None)
+            except _ERRORS as error:
+                raise origin.damaged(str(error) or "its compressed data is damaged") from error
+            if piece is None:
+                break
             yield piece
+    if is_empty or not stream.is_between_members:
+        raise origin.damaged("it ends in the middle of its compressed data")
 
 
 class _Stream(Protocol):
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Decompress ``data``, in bounded pieces."""
-        ...
-
     @property
     def is_between_members(self) -> bool:
         """Whether the input may end here."""
         ...
 
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Decompress ``data``, in bounded pieces."""
+        ...
 
-class _GzipStream:
-    """One or more gzip members, and the zeros that tapes are padded with."""
 
-    def __init__(self) -> None:
-        self._member = zlib.decompressobj(_GZIP_WINDOW_BITS)
-        self.is_between_members = True
+class _Member(Protocol):
+    """What zlib, lzma and bz2 have in common: one member, decompressed piece by piece."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+class _ZlibMember:
+    """A zlib decompressor that keeps its unread input itself, as those of lzma and bz2 do."""
+
+    def __init__(self, window_bits: int) -> None:
+        self._decompressor = zlib.decompressobj(window_bits)
+
+    @property
+    def eof(self) -> bool:
+        return self._decompressor.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._decompressor.unused_data
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes:
+        return self._decompressor.decompress(self._decompressor.unconsumed_tail + data, max_length)
+
+
+class _Members:
+    """Members one after another, and the zeros that tapes and xz files are padded with."""
+
+    def __init__(self, make: Callable[[], _Member]) -> None:
+        self._make = make
+        self._member: _Member | None = None
         self._had_a_member = False
 
+    @property
+    def is_between_members(self) -> bool:
+        return self._member is None
+
     def feed(self, data: bytes) -> Iterator[bytes]:
-        while data:
-            if self.is_between_members:
-                if self._had_a_member:
-                    data = data.lstrip(b"\0")
-                    if not data:
-                        return
-                self._member = zlib.decompressobj(_GZIP_WINDOW_BITS)
-                self.is_between_members = False
-            piece = self._member.decompress(data, _PIECE_BYTES)
+        for start in range(0, len(data), _FEED_BYTES):
+            rest = data[start : start + _FEED_BYTES]
+            while rest:
+                if self._member is None:
+                    rest = rest.lstrip(b"\0") if self._had_a_member else rest
+                    if not rest:
+                        break
+                    self._member = self._make()
+                rest = yield from self._feed_member(self._member, rest)
+
+    def _feed_member(self, member: _Member, data: bytes) -> Generator[bytes, None, bytes]:
+        """Everything that ``data`` gives of this member; answers what lies behind it."""
+        while True:
+            piece = member.decompress(data, _PIECE_BYTES)
             if piece:
                 yield piece
-            if self._member.eof:
-                self.is_between_members = True
+            if member.eof:
+                self._member = None
                 self._had_a_member = True
-                data = self._member.unused_data
-            else:
-                data = self._member.unconsumed_tail
+                return member.unused_data
+            if len(piece) < _PIECE_BYTES:
+                return b""
+            data = b""
 
 
 class _ZstdStream:
@@ -134,45 +192,15 @@ class _ZstdStream:
                     self.is_between_members = True
 
 
-class _Inflation:
-    """Drives a stream and watches its limits."""
+def _xz(limits: DecompressionLimits) -> _Member:
+    # a decompressor holds its window and little more
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=limits.max_window_bytes + 2**20)
 
-    def __init__(self, filename: str, limits: DecompressionLimits) -> None:
-        self._filename = filename
-        self._limits = limits
-        self._num_in = 0
-        self._num_out = 0
 
-    def run(self, first: bytes, raw: Iterator[bytes], stream: _Stream) -> Iterator[bytes]:
-        data: bytes | None = first
-        while data is not None:
-            self._num_in += len(data)
-            try:
-                for piece in stream.feed(data):
-                    self._count(len(piece))
-                    yield piece
-            except (zlib.error, zstandard.ZstdError) as error:
-                raise self._damaged(str(error)) from error
-            data = next(raw, None)
-        if not stream.is_between_members:
-            raise self._damaged("it ends in the middle of the compressed data")
-
-    def _count(self, num_bytes: int) -> None:
-        self._num_out += num_bytes
-        limits = self._limits
-        if self._num_out > limits.max_bytes:
-            raise self._bomb(f"more than {limits.max_bytes} bytes")
-        if self._num_out > limits.free_bytes and self._num_out > limits.max_ratio * self._num_in:
-            raise self._bomb(f"more than {limits.max_ratio} times its own size")
-
-    def _damaged(self, why: str) -> BadData:
-        return BadData(
-            f"{self._filename} cannot be decompressed: {why}", code="file_damaged", param="files"
-        )
-
-    def _bomb(self, size: str) -> BadData:
-        return BadData(
-            f"{self._filename} decompresses to {size}, which is not allowed",
-            code="decompression_bomb",
-            param="files",
-        )
+_STREAMS: dict[Compression, Callable[[DecompressionLimits], _Stream]] = {
+    "gzip": lambda _: _Members(lambda: _ZlibMember(_GZIP_WINDOW_BITS)),
+    "deflate": lambda _: _Members(lambda: _ZlibMember(_DEFLATE_WINDOW_BITS)),
+    "bzip2": lambda _: _Members(bz2.BZ2Decompressor),
+    "xz": lambda limits: _Members(lambda: _xz(limits)),
+    "zstd": _ZstdStream,
+}

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from corpora.readers.decoding import decode_line, without_surrogates
+from corpora.readers.lines import LongLine, split_lines
 from corpora.readers.record import MAX_LINE_BYTES, Dropped, DropReason, Notice, Record, excerpt
 
 _EXCERPT_BYTES = 1024
@@ -33,9 +34,9 @@ def read_jsonl(
         notice: told of undecodable bytes and lone surrogates.
         max_line_bytes: a longer line is dropped without ever being held in memory.
     """
-    for number, line in enumerate(_lines(pieces, max_line_bytes), start=1):
+    for number, line in enumerate(split_lines(pieces, max_line_bytes), start=1):
         place = f"line {number}"
-        if len(line) > max_line_bytes:
+        if isinstance(line, LongLine):
             yield _dropped(place, "line_too_long", line)
         elif line and not line.isspace():
             yield _read_line(line, place, text_field, notice)
@@ -69,17 +70,9 @@ def _parse_leniently(line: bytes, place: str, notice: Notice) -> Any:  # noqa: A
     return value
 
 
-def _lines(pieces: Iterator[bytes], max_line_bytes: int) -> Iterator[bytes]:
-    """Split at newlines; of a line that is too long only its beginning is kept, just too long."""
-    tail = b""
-    for piece in pieces:
-        lines = piece.split(b"\n")
-        lines[0] = tail + lines[0][: max_line_bytes + 1 - len(tail)]
-        tail = lines.pop()[: max_line_bytes + 1]
-        yield from lines
-    if tail:
-        yield tail
-
-
-def _dropped(place: str, reason: DropReason, line: bytes) -> Dropped:
-    return Dropped(place, reason, excerpt(line[:_EXCERPT_BYTES].decode(errors="replace")))
+def _dropped(place: str, reason: DropReason, line: bytes | LongLine) -> Dropped:
+    beginning, num_bytes = (
+        (line.beginning, line.num_bytes) if isinstance(line, LongLine) else (line, len(line))
+    )
+    shown = excerpt(beginning[:_EXCERPT_BYTES].decode(errors="replace"))
+    return Dropped(place, reason, shown, num_bytes)

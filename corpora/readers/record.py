@@ -7,14 +7,44 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 DropReason = Literal[
-    "empty", "not_text", "bad_json", "no_text_field", "text_is_no_string", "line_too_long"
+    "empty",
+    "not_text",
+    # jsonl, csv and parquet
+    "bad_json",
+    "no_text_field",
+    "text_is_no_string",
+    "line_too_long",
+    "row_too_long",
+    "too_many_fields",
+    "unclosed_quote",
+    # html and WARC
+    "html_too_long",
+    "extraction_failed",
+    "bad_record",
+    "bad_http",
+    "http_status",
+    "not_html",
+    "record_too_long",
+    # members of archives
+    "unsafe_name",
+    "link",
+    "special_file",
+    "encrypted",
+    "unsupported_compression",
+    "file_damaged",
+    "decompression_bomb",
+    "nested_too_deep",
 ]
+"""Why a reader gives no text for a record. The cleaner has reasons of its own."""
 Damage = Literal["undecodable", "nul", "lone_surrogate"]
 
 MAX_RECORD_BYTES: Final = 2**23
 """A longer txt or md file becomes several records, so that no document is a giant string."""
 MAX_LINE_BYTES: Final = 2**24
-"""A longer jsonl line is dropped."""
+"""A longer line of jsonl, row of csv or text of parquet is dropped."""
+MAX_HTML_BYTES: Final = 2**23
+"""A longer page is dropped."""
+WHOLE_FILE: Final = "whole file"
 
 NUL = "\x00"
 REPLACEMENT = "\ufffd"
@@ -22,7 +52,7 @@ REPLACEMENT = "\ufffd"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A text before cleaning: a whole file, a piece of a huge one, or a line of jsonl."""
+    """A text before cleaning: a whole file or member, a piece of a huge one, a line or a row."""
 
     place: str
     text: str
@@ -51,6 +81,13 @@ class BadBytes:
 
 Notice = Callable[[BadBytes], None]
 """Told of each place with bad bytes, while the file is read."""
+
+
+def within(member: str | None, place: str) -> str:
+    """``place`` as it is called from outside of the archive's member that it lies in."""
+    if member is None:
+        return place
+    return member if place == WHOLE_FILE else f"{member} {place}"
 
 
 def excerpt(text: str, *, length: int = 80) -> str:

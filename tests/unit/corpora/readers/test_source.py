@@ -14,7 +14,8 @@ from corpora.readers.decoding import Utf8Decoder
 from corpora.readers.jsonl import read_jsonl
 from corpora.readers.plain import paragraph_border, read_plain
 from corpora.readers.record import BadBytes, Dropped, Record
-from corpora.readers.source import SourceFile, format_of, read_records
+from corpora.readers.source import SourceFile, read_records
+from corpora.readers.unpacking import format_of
 
 PROSE = "Text enough to be text, and then a little more of it.\n" * 3
 
@@ -38,7 +39,9 @@ def records(
         ("A.JSONL", "jsonl"),
         ("a.jsonl.gz", "jsonl"),
         ("a.jsonl.zst", "jsonl"),
-        ("a.csv", "txt"),
+        ("a.csv", "csv"),
+        ("a.csv.xz", "csv"),
+        ("a.html", "txt"),
         ("a", "txt"),
         ("jsonl", "txt"),
     ],
