@@ -67,14 +67,14 @@ class ReservationRepository(OwnedRepository[Reservation]):
 
     def num_bytes_claimed(self) -> int:
         """How many bytes the project has, is sending, and has announced."""
-        stored = self._owned(select(func.sum(Blob.num_bytes)))
+        stored = select(func.sum(Blob.num_bytes)).where(Blob.project_id == self._scope.project_id)
         sending = self._owned(select(func.sum(Reservation.num_bytes))).where(
             Reservation.until > self._scope.now(), Reservation.is_announced.is_(False)
         )
-        queries = (stored, sending, self._announced())
+        queries = (stored, sending, self._still_announced())
         return sum(int(self._session.scalar(query) or 0) for query in queries)
 
-    def _announced(self) -> Select[int]:
+    def _still_announced(self) -> Select[int]:
         """What pending uploads still lack."""
         arrived = (
             select(UploadPart.upload_id, func.sum(UploadPart.num_bytes).label("num_bytes"))
@@ -83,8 +83,12 @@ class ReservationRepository(OwnedRepository[Reservation]):
             .subquery()
         )
         left = Upload.num_bytes - func.coalesce(arrived.c.num_bytes, 0)
-        return self._owned(
+        return (
             select(func.sum(case((left > 0, left), else_=0)))
+            .select_from(Upload)
             .outerjoin(arrived, arrived.c.upload_id == Upload.id)
-            .where(Upload.status == UploadStatus.PENDING)
+            .where(
+                Upload.project_id == self._scope.project_id,
+                Upload.status == UploadStatus.PENDING,
+            )
         )

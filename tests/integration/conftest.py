@@ -11,6 +11,7 @@ import pytest
 from psycopg.sql import SQL
 
 from db.engine import Database
+from db.tables import Project
 from tests.integration.fakes import FakeClock
 from tests.postgres import PostgresServer, running_postgres
 
@@ -111,3 +112,12 @@ def open_database(database_url: str) -> Iterator[Callable[..., Database]]:
 def database(open_database: Callable[..., Database], clock: FakeClock) -> Database:
     """A migrated database whose time is `clock`, on either engine."""
     return open_database(clock=clock)
+
+
+@pytest.fixture
+def other_project(database: Database) -> str:
+    """The id of a second project."""
+    with database.unit_of_work(None, write=True) as uow:
+        project = uow.projects.add(Project(name="other"))
+        uow.commit()
+        return project.id

@@ -8,7 +8,7 @@ import pytest
 
 from core.lifecycle import WorkKind
 from db.engine import Database
-from db.tables import Job, Project, Work
+from db.tables import Job, Work
 
 QUEUE = "train.1"
 
@@ -33,12 +33,3 @@ def add_work(database: Database) -> Callable[..., Work]:
             return work
 
     return add
-
-
-@pytest.fixture
-def other_project(database: Database) -> str:
-    """The id of a second project."""
-    with database.unit_of_work(None, write=True) as uow:
-        project = uow.projects.add(Project(name="other"))
-        uow.commit()
-        return project.id
