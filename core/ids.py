@@ -14,7 +14,7 @@ from typing import Literal
 
 Prefix = Literal[
     "file", "corpus", "tokenizer", "dataset", "job", "attempt", "ckpt", "event", "work", "blob",
-    "project", "req", "upload", "part", "reservation",
+    "project", "req", "piece", "upload", "part", "reservation",
 ]  # fmt: skip
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"

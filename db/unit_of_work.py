@@ -23,6 +23,7 @@ from db.repositories.events import EventRepository, event_id
 from db.repositories.files import FileRepository
 from db.repositories.jobs import JobRepository
 from db.repositories.metrics import MetricRepository
+from db.repositories.pieces import PieceRepository
 from db.repositories.projects import ProjectRepository
 from db.repositories.reservations import ReservationRepository
 from db.repositories.scope import Scope
@@ -219,6 +220,11 @@ class UnitOfWork:
     def datasets(self) -> DatasetRepository:
         """Datasets of this project."""
         return DatasetRepository(self._scope)
+
+    @property
+    def pieces(self) -> PieceRepository:
+        """Parts of this project's corpora and datasets."""
+        return PieceRepository(self._scope)
 
     @property
     def jobs(self) -> JobRepository:

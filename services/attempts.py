@@ -13,6 +13,7 @@ from typing import Final
 
 from core.lifecycle import AttemptOutcome, WorkKind
 from core.processes import ProcessIdentity
+from db.repositories.work import ClaimedWork
 from db.tables import Attempt, Work
 from db.unit_of_work import UnitOfWork
 
@@ -28,6 +29,8 @@ class Claim:
     project_id: str
     kind: WorkKind
     subject_id: str
+    parent_id: str | None
+    """Of a piece: what it is a part of."""
     queue: str
     fence: int
     attempt_id: str
@@ -47,8 +50,18 @@ def begin(
     have been abandoned, or this one could not have begun.
     """
     claimed = uow.work.claim(queues, owner=_owner(process), lease_seconds=lease_seconds)
-    if claimed is None:
-        return None
+    return None if claimed is None else _open(uow, claimed, process=process)
+
+
+def begin_piece(
+    uow: UnitOfWork, *, parent_id: str, process: ProcessIdentity, lease_seconds: float
+) -> Claim | None:
+    """Claim a piece of something and open an attempt at it; None if none waits. See `begin`."""
+    claimed = uow.work.claim_part(parent_id, owner=_owner(process), lease_seconds=lease_seconds)
+    return None if claimed is None else _open(uow, claimed, process=process)
+
+
+def _open(uow: UnitOfWork, claimed: ClaimedWork, *, process: ProcessIdentity) -> Claim:
     uow.bind(claimed.project_id)
     close_abandoned(uow, claimed.subject_id, cause="the lease ran out")
     previous = uow.attempts.find_latest(claimed.subject_id)
@@ -73,6 +86,7 @@ def begin(
         project_id=claimed.project_id,
         kind=claimed.kind,
         subject_id=claimed.subject_id,
+        parent_id=claimed.parent_id,
         queue=claimed.queue,
         fence=claimed.fence,
         attempt_id=attempt.id,

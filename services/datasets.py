@@ -1,42 +1,128 @@
-"""Datasets: corpora as token ids, made when somebody first needs them."""
+"""Datasets: corpora as token ids, made once for each corpus and tokenizer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
+from core.errors import LeaseLost, NotFound
+from core.ids import new_id
+from core.lifecycle import ResourceStatus, WorkKind
 from corpora.addressing import dataset_digest
 from db.tables import Corpus, Dataset, Tokenizer
 from db.unit_of_work import UnitOfWork
+from services import work
+from services.doorbell import Doorbell
 from storage import keys
+from storage.base import Store
 
 _BYTES_PER_TOKEN: Final = 4.0
 """Of English text, where a tokenizer does not say."""
 
 
 def find(uow: UnitOfWork, *, corpus: Corpus, tokenizer: Tokenizer) -> Dataset | None:
-    """The corpus as the tokenizer encodes it, or None if nobody has needed it yet."""
+    """The corpus as the tokenizer encodes it, or None as long as it has not been made."""
+    return uow.datasets.find_ready(_digest(corpus, tokenizer))
+
+
+def find_or_ask(
+    uow: UnitOfWork, *, corpus: Corpus, tokenizer: Tokenizer, doorbell: Doorbell
+) -> Dataset:
+    """The dataset of a corpus and a tokenizer that are ready; where there is none, its making.
+
+    However many ask at once, one piece of work makes it.
+    """
     assert corpus.digest is not None  # both are ready
     assert tokenizer.sha256 is not None
-    digest = dataset_digest(corpus_digest=corpus.digest, tokenizer_sha256=tokenizer.sha256)
-    return uow.datasets.find(digest)
-
-
-def add(
-    uow: UnitOfWork, *, corpus_id: str, tokenizer_id: str, manifest: Mapping[str, Any]
-) -> Dataset:
-    """Write down a dataset whose shards are in the store."""
-    digest = str(manifest["digest"])
-    return uow.datasets.add(
-        Dataset(
-            digest=digest,
-            corpus_id=corpus_id,
-            tokenizer_id=tokenizer_id,
-            prefix=keys.dataset(digest),
-            num_train_tokens=manifest["splits"]["train"]["num_tokens"],
-            manifest=dict(manifest),
-        )
+    dataset, is_new = _add_once(
+        uow,
+        corpus_id=corpus.id,
+        tokenizer_id=tokenizer.id,
+        corpus_digest=corpus.digest,
+        tokenizer_sha256=tokenizer.sha256,
     )
+    if is_new:
+        work.add(uow, kind=WorkKind.DATASET, subject_id=dataset.id, doorbell=doorbell)
+    return dataset
+
+
+def begin(
+    uow: UnitOfWork,
+    *,
+    corpus_id: str,
+    tokenizer_id: str,
+    corpus_digest: str,
+    tokenizer_sha256: str,
+) -> Dataset:
+    """The dataset that ends the making of a corpus; ready if equal content has been encoded.
+
+    Two corpora of one content may make it at once: they put the same bytes in the same place.
+    """
+    dataset, is_new = _add_once(
+        uow,
+        corpus_id=corpus_id,
+        tokenizer_id=tokenizer_id,
+        corpus_digest=corpus_digest,
+        tokenizer_sha256=tokenizer_sha256,
+    )
+    if is_new:
+        dataset.status = ResourceStatus.PROCESSING
+    return dataset
+
+
+def finish(uow: UnitOfWork, dataset_id: str, *, manifest: Mapping[str, Any]) -> Dataset:
+    """The shards and their manifest are in the store.
+
+    Raises:
+        LeaseLost: the dataset was deleted, and its bytes with it, while this was made.
+    """
+    dataset = uow.datasets.find(dataset_id, lock=True)
+    if dataset is None:
+        raise LeaseLost(f"Dataset {dataset_id!r} has been deleted while it was made.")
+    dataset.status = ResourceStatus.READY
+    dataset.num_train_tokens = manifest["splits"]["train"]["num_tokens"]
+    dataset.manifest = dict(manifest)
+    return dataset
+
+
+@dataclass(frozen=True, slots=True)
+class Parents:
+    """What a dataset is made from."""
+
+    corpus_id: str
+    tokenizer_id: str
+
+
+def parents(uow: UnitOfWork, dataset: Dataset) -> Parents:
+    """A corpus and a tokenizer that give a dataset.
+
+    Those that it was first asked for with, or, where they have been deleted, their equals.
+
+    Raises:
+        NotFound: there is none any more.
+    """
+    corpus = uow.corpora.find(dataset.corpus_id) or uow.corpora.find_by_digest(
+        dataset.corpus_digest
+    )
+    tokenizer = uow.tokenizers.find(dataset.tokenizer_id) or uow.tokenizers.find_by_digest(
+        dataset.tokenizer_sha256
+    )
+    if corpus is None or tokenizer is None:
+        raise NotFound("The corpus or the tokenizer of this dataset has been deleted.")
+    return Parents(corpus_id=corpus.id, tokenizer_id=tokenizer.id)
+
+
+def delete(uow: UnitOfWork, dataset: Dataset, *, store: Store) -> None:
+    """Forget a dataset and whoever makes it; the bytes go after the commit."""
+    known_work = uow.work.find_for(dataset.id, lock=True)
+    uow.work.delete_parts(dataset.id)
+    if known_work is not None:
+        uow.work.delete(known_work)
+    uow.pieces.delete_of(dataset.id)
+    uow.datasets.delete(dataset)
+    if not uow.datasets.is_stored_for_others(dataset.prefix):
+        uow.after_commit(lambda: store.delete_prefix(dataset.prefix))
 
 
 def num_train_tokens(uow: UnitOfWork, *, corpus: Corpus, tokenizer: Tokenizer) -> int:
@@ -49,3 +135,31 @@ def num_train_tokens(uow: UnitOfWork, *, corpus: Corpus, tokenizer: Tokenizer) -
     bytes_per_token = (tokenizer.stats or {}).get("bytes_per_token") or _BYTES_PER_TOKEN
     num_documents, num_bytes = int(train["num_documents"]), int(train["num_bytes"])
     return max(1, round(num_bytes / bytes_per_token) + num_documents)
+
+
+def _digest(corpus: Corpus, tokenizer: Tokenizer) -> str:
+    assert corpus.digest is not None  # both are ready
+    assert tokenizer.sha256 is not None
+    return dataset_digest(corpus_digest=corpus.digest, tokenizer_sha256=tokenizer.sha256)
+
+
+def _add_once(
+    uow: UnitOfWork,
+    *,
+    corpus_id: str,
+    tokenizer_id: str,
+    corpus_digest: str,
+    tokenizer_sha256: str,
+) -> tuple[Dataset, bool]:
+    identifier = new_id("dataset")
+    return uow.datasets.add_once(
+        Dataset(
+            id=identifier,
+            digest=dataset_digest(corpus_digest=corpus_digest, tokenizer_sha256=tokenizer_sha256),
+            corpus_digest=corpus_digest,
+            tokenizer_sha256=tokenizer_sha256,
+            corpus_id=corpus_id,
+            tokenizer_id=tokenizer_id,
+            prefix=keys.dataset(identifier),
+        )
+    )

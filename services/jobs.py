@@ -47,7 +47,7 @@ class QueuePlace:
 
 
 def create(uow: UnitOfWork, request: JobRequest, *, doorbell: Doorbell) -> Job:
-    """Accept a job. It waits for its corpus and its tokenizer if they are still being made.
+    """Accept a job. It waits for its corpus, tokenizer and dataset if they are still being made.
 
     Raises:
         InvalidRequest: the parts of the request do not fit together, or not its data.
@@ -78,6 +78,7 @@ def create(uow: UnitOfWork, request: JobRequest, *, doorbell: Doorbell) -> Job:
     missing = _first_missing(corpus, tokenizer)
     if missing is None:
         _settle_spec(uow, job, request, corpus=corpus, tokenizer=tokenizer)
+        missing = _missing_dataset(uow, corpus, tokenizer, doorbell=doorbell)
     uow.jobs.add(job)
     work.add(
         uow,
@@ -169,8 +170,8 @@ def queue_place(uow: UnitOfWork, job: Job) -> QueuePlace | None:
     )
 
 
-def go_on_waiting_or_start(uow: UnitOfWork, task: Work) -> None:
-    """A job's corpus or tokenizer has become ready: wait for the other, or settle the spec.
+def go_on_waiting_or_start(uow: UnitOfWork, task: Work, *, doorbell: Doorbell) -> None:
+    """What a job has waited for is ready: wait for what is missing next, or settle the spec.
 
     A request that turns out not to fit its data fails the job.
     """
@@ -179,15 +180,17 @@ def go_on_waiting_or_start(uow: UnitOfWork, task: Work) -> None:
         return
     corpus = uow.corpora.get(job.corpus_id)
     tokenizer = uow.tokenizers.get(job.tokenizer_id or "")
-    missing = _first_missing(corpus, tokenizer)
-    if missing is not None:
-        task.waiting_for = missing
+    task.waiting_for = _first_missing(corpus, tokenizer)
+    if task.waiting_for is not None:
         return
-    request = JobRequest.model_validate_json(json.dumps(job.request))
-    try:
-        _settle_spec(uow, job, request, corpus=corpus, tokenizer=tokenizer)
-    except InvalidRequest as error:
-        fail_unowned(uow, job, task, error)
+    if job.spec is None:
+        request = JobRequest.model_validate_json(json.dumps(job.request))
+        try:
+            _settle_spec(uow, job, request, corpus=corpus, tokenizer=tokenizer)
+        except InvalidRequest as error:
+            fail_unowned(uow, job, task, error)
+            return
+    task.waiting_for = _missing_dataset(uow, corpus, tokenizer, doorbell=doorbell)
 
 
 def fail_unowned(uow: UnitOfWork, job: Job, task: Work, error: PretrainerError) -> None:
@@ -300,6 +303,14 @@ def _first_missing(corpus: Corpus, tokenizer: Tokenizer) -> str | None:
     if corpus.status is not ResourceStatus.READY:
         return corpus.id
     return None if tokenizer.status is ResourceStatus.READY else _made_by(tokenizer)
+
+
+def _missing_dataset(
+    uow: UnitOfWork, corpus: Corpus, tokenizer: Tokenizer, *, doorbell: Doorbell
+) -> str | None:
+    """The dataset that a job has to wait for; from now on it is being made."""
+    dataset = datasets.find_or_ask(uow, corpus=corpus, tokenizer=tokenizer, doorbell=doorbell)
+    return None if dataset.status is ResourceStatus.READY else dataset.id
 
 
 def _made_by(tokenizer: Tokenizer) -> str:

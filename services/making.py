@@ -1,4 +1,4 @@
-"""Corpora and tokenizers as workers see them: begun, moved forward, ready or failed.
+"""Corpora, tokenizers and datasets as workers see them: begun, moved on, ready or failed.
 
 What waits for them goes on, or fails with them, in the same transaction.
 """
@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from core.errors import Conflict
 from core.lifecycle import AttemptOutcome, ResourceStatus, WorkKind
-from db.tables import Corpus, Tokenizer, Work
+from db.tables import Corpus, Dataset, Tokenizer, Work
 from db.unit_of_work import UnitOfWork
-from services import attempts, datasets, jobs, work
+from services import attempts, datasets, jobs, pieces, work
 from services.attempts import Claim
 from services.doorbell import Doorbell
+
+_FIELDS: Final = {WorkKind.DATASET: "corpus"}
+"""The field of a request that something failed to be made for, where it has another name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +39,61 @@ class MadeCorpus:
     splits: Mapping[str, Any]
 
 
-def start(uow: UnitOfWork, claim: Claim) -> Corpus | Tokenizer:
+@dataclass(frozen=True, slots=True)
+class MadeDataset:
+    """A dataset whose shards and manifest are in the store, under the prefix of its row."""
+
+    id: str
+    manifest: Mapping[str, Any]
+
+
+def start(uow: UnitOfWork, claim: Claim) -> Corpus | Tokenizer | Dataset:
     """An attempt begins."""
     uow.work.require(claim.work_id, fence=claim.fence)
     subject = _subject(uow, claim.kind, claim.subject_id)
     subject.status = ResourceStatus.PROCESSING
-    subject.progress = 0.0
+    if not isinstance(subject, Dataset):
+        subject.progress = 0.0
     return subject
 
 
-def advance(uow: UnitOfWork, claim: Claim, *, stage: str, fraction: float) -> None:
-    """Write how far it is."""
+def advance(
+    uow: UnitOfWork,
+    claim: Claim,
+    *,
+    stage: str,
+    fraction: float,
+    processing: Mapping[str, Any] | None = None,
+    tells: bool = False,
+) -> None:
+    """Write how far it is.
+
+    Args:
+        uow: The transaction.
+        claim: Ours.
+        stage: What is being done to a corpus.
+        fraction: From 0 to 1, over everything.
+        processing: How far the present stage of a corpus is; see ``api.schemas.corpora``.
+        tells: Whether to leave an event as well.
+    """
     uow.work.require(claim.work_id, fence=claim.fence)
     subject = _subject(uow, claim.kind, claim.subject_id)
+    if isinstance(subject, Dataset):
+        return
     subject.progress = fraction
     if isinstance(subject, Corpus):
         subject.stage = stage
+        subject.processing = None if processing is None else dict(processing)
+        if tells:
+            _tell_progress(uow, subject)
+
+
+def finish_default_tokenizer(uow: UnitOfWork, claim: Claim, made: MadeTokenizer) -> None:
+    """The tokenizer that comes with a corpus is ready, a while before the corpus is."""
+    uow.work.require(claim.work_id, fence=claim.fence)
+    corpus = uow.corpora.get(claim.subject_id)
+    row = uow.tokenizers.get(corpus.default_tokenizer_id or "", lock=True)
+    _tokenizer_is_ready(uow, row, made)
 
 
 def finish_corpus(
@@ -59,48 +101,55 @@ def finish_corpus(
     claim: Claim,
     *,
     corpus: MadeCorpus,
-    tokenizer: MadeTokenizer,
-    dataset: Mapping[str, Any],
+    dataset: MadeDataset,
     doorbell: Doorbell,
 ) -> None:
-    """The corpus, its default tokenizer and their dataset are ready; what waits goes on."""
+    """The corpus is ready, as its default tokenizer and their dataset are; what waits goes on.
+
+    Raises:
+        LeaseLost: the work is not ours any more, or the dataset was deleted meanwhile.
+    """
     uow.work.require(claim.work_id, fence=claim.fence)
     row = uow.corpora.get(claim.subject_id, lock=True)
     row.status = ResourceStatus.READY
     row.progress = 1.0
     row.stage = None
+    row.processing = None
     row.digest = corpus.digest
     row.stats = dict(corpus.stats)
     row.splits = dict(corpus.splits)
     row.ready_at = uow.now()
-    default = uow.tokenizers.get(row.default_tokenizer_id or "", lock=True)
-    _tokenizer_is_ready(uow, default, tokenizer)
-    datasets.add(uow, corpus_id=row.id, tokenizer_id=default.id, manifest=dataset)
+    datasets.finish(uow, dataset.id, manifest=dataset.manifest)
+    pieces.forget_encoding(uow, row.id)
     _complete(uow, claim)
     uow.record_event(
         "corpus.ready",
         message=f"Corpus {row.name!r} is ready.",
-        data={"corpus": row.id, "default_tokenizer": default.id, "stats": row.stats},
+        data={"corpus": row.id, "default_tokenizer": row.default_tokenizer_id, "stats": row.stats},
     )
     _let_go(uow, row.id, doorbell=doorbell)
 
 
 def finish_tokenizer(
-    uow: UnitOfWork,
-    claim: Claim,
-    *,
-    tokenizer: MadeTokenizer,
-    dataset: Mapping[str, Any],
-    doorbell: Doorbell,
+    uow: UnitOfWork, claim: Claim, *, tokenizer: MadeTokenizer, doorbell: Doorbell
 ) -> None:
-    """The tokenizer is ready and its corpus encoded; what waits goes on."""
+    """The tokenizer is ready; what waits goes on."""
     uow.work.require(claim.work_id, fence=claim.fence)
     row = uow.tokenizers.get(claim.subject_id, lock=True)
     _tokenizer_is_ready(uow, row, tokenizer)
-    assert row.corpus_id is not None  # it was made from one
-    datasets.add(uow, corpus_id=row.corpus_id, tokenizer_id=row.id, manifest=dataset)
     _complete(uow, claim)
     _let_go(uow, row.id, doorbell=doorbell)
+
+
+def finish_dataset(
+    uow: UnitOfWork, claim: Claim, *, dataset: MadeDataset, doorbell: Doorbell
+) -> None:
+    """The dataset is ready; the jobs that wait go on."""
+    uow.work.require(claim.work_id, fence=claim.fence)
+    datasets.finish(uow, dataset.id, manifest=dataset.manifest)
+    pieces.forget_encoding(uow, dataset.id)
+    _complete(uow, claim)
+    _let_go(uow, dataset.id, doorbell=doorbell)
 
 
 def fail(
@@ -150,10 +199,27 @@ def settle_lost(uow: UnitOfWork, task: Work, *, cause: str, delay_after: int) ->
     _subject(uow, task.kind, task.subject_id).status = ResourceStatus.QUEUED
 
 
-def _subject(uow: UnitOfWork, kind: WorkKind, subject_id: str) -> Corpus | Tokenizer:
-    if kind is WorkKind.CORPUS:
-        return uow.corpora.get(subject_id, lock=True)
-    return uow.tokenizers.get(subject_id, lock=True)
+def _subject(uow: UnitOfWork, kind: WorkKind, subject_id: str) -> Corpus | Tokenizer | Dataset:
+    match kind:
+        case WorkKind.CORPUS:
+            return uow.corpora.get(subject_id, lock=True)
+        case WorkKind.TOKENIZER:
+            return uow.tokenizers.get(subject_id, lock=True)
+        case _:
+            return uow.datasets.get(subject_id, lock=True)
+
+
+def _tell_progress(uow: UnitOfWork, corpus: Corpus) -> None:
+    uow.record_event(
+        "corpus.progress",
+        message=f"Corpus {corpus.name!r}: {corpus.stage}, {corpus.progress:.0%} of all",
+        data={
+            "corpus": corpus.id,
+            "progress": corpus.progress,
+            "stage": corpus.stage,
+            **(corpus.processing or {}),
+        },
+    )
 
 
 def _complete(uow: UnitOfWork, claim: Claim) -> None:
@@ -179,7 +245,7 @@ def _let_go(uow: UnitOfWork, resource_id: str, *, doorbell: Doorbell) -> None:
     released = uow.work.unblock(resource_id)
     for task in released:
         if task.kind is WorkKind.JOB:
-            jobs.go_on_waiting_or_start(uow, task)
+            jobs.go_on_waiting_or_start(uow, task, doorbell=doorbell)
     work.announce(uow, released, doorbell=doorbell)
 
 
@@ -194,28 +260,41 @@ def _fail_subject(
 ) -> None:
     subject = _subject(uow, kind, subject_id)
     error = {"code": code, "message": message, "param": param}
-    subject.status = ResourceStatus.FAILED
-    subject.error = error
+    if isinstance(subject, Dataset):
+        pieces.forget_encoding(uow, subject_id)
+        uow.datasets.delete(subject)  # whoever needs it next asks anew
+    else:
+        subject.status = ResourceStatus.FAILED
+        subject.error = error
     if isinstance(subject, Corpus):
-        subject.stage = None
-        default = uow.tokenizers.find(subject.default_tokenizer_id or "", lock=True)
-        if default is not None:
-            default.status = ResourceStatus.FAILED
-            default.error = error
-        uow.record_event(
-            "corpus.failed",
-            message=message,
-            level="error",
-            data={"corpus": subject_id, "error": error},
-        )
+        _fail_corpus(uow, subject, error)
     _fail_waiting(uow, kind, subject_id, message=message)
+
+
+def _fail_corpus(uow: UnitOfWork, corpus: Corpus, error: Mapping[str, Any]) -> None:
+    """What was made of it goes; the reconciler collects the bytes."""
+    corpus.stage = None
+    corpus.processing = None
+    default = uow.tokenizers.find(corpus.default_tokenizer_id or "", lock=True)
+    if default is not None:
+        default.status = ResourceStatus.FAILED
+        default.error = dict(error)
+    pieces.release(uow, corpus.id)
+    for dataset in uow.datasets.begun_for(corpus.id):
+        uow.datasets.delete(dataset)
+    uow.record_event(
+        "corpus.failed",
+        message=error["message"],
+        level="error",
+        data={"corpus": corpus.id, "error": dict(error)},
+    )
 
 
 def _fail_waiting(uow: UnitOfWork, kind: WorkKind, resource_id: str, *, message: str) -> None:
     error = Conflict(
         f"{kind.value.capitalize()} {resource_id!r} has failed: {message}",
         code=f"{kind}_failed",
-        param=kind.value,
+        param=_FIELDS.get(kind, kind.value),
     )
     for task in uow.work.waiting_for(resource_id):
         if task.kind is WorkKind.JOB:
@@ -227,5 +306,5 @@ def _fail_waiting(uow: UnitOfWork, kind: WorkKind, resource_id: str, *, message:
                 task.subject_id,
                 code=error.error_code,
                 message=error.message,
-                param=error.param,
+                param="extends" if task.kind is WorkKind.CORPUS else error.param,
             )

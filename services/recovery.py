@@ -5,7 +5,7 @@ from __future__ import annotations
 from core.lifecycle import AttemptOutcome, WorkKind
 from db.tables import Work
 from db.unit_of_work import UnitOfWork
-from services import attempts, job_runs, making, work
+from services import attempts, job_runs, making, pieces, work
 from services.attempts import Claim
 from services.doorbell import Doorbell
 
@@ -35,7 +35,13 @@ def abandoned(uow: UnitOfWork, task: Work, *, cause: str, doorbell: Doorbell) ->
 def _settle(
     uow: UnitOfWork, task: Work, *, cause: str, delay_after: int, doorbell: Doorbell
 ) -> None:
-    side = job_runs if task.kind is WorkKind.JOB else making
-    side.settle_lost(uow, task, cause=cause, delay_after=delay_after)
+    match task.kind:
+        case WorkKind.JOB:
+            settle_lost = job_runs.settle_lost
+        case WorkKind.PIECE:
+            settle_lost = pieces.settle_lost
+        case _:
+            settle_lost = making.settle_lost
+    settle_lost(uow, task, cause=cause, delay_after=delay_after)
     if attempts.retry_delay(delay_after).total_seconds() == 0:
         work.announce(uow, [task], doorbell=doorbell)

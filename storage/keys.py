@@ -6,6 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import Final, Self
 
+CORPORA: Final = "corpora/"
+TOKENIZERS: Final = "tokenizers/"
+DATASETS: Final = "datasets/"
+PIECES: Final = "pieces/"
 CHECKPOINTS: Final = "checkpoints/"
 TOKENIZER_FILE: Final = "tokenizer.json"
 _CHECKPOINT: Final = re.compile(
@@ -20,12 +24,12 @@ def file_blob(blob_id: str) -> str:
 
 def corpus(corpus_id: str) -> str:
     """The prefix of a corpus."""
-    return f"corpora/{corpus_id}/"
+    return f"{CORPORA}{corpus_id}/"
 
 
 def tokenizer(tokenizer_id: str) -> str:
     """The prefix of a tokenizer."""
-    return f"tokenizers/{tokenizer_id}/"
+    return f"{TOKENIZERS}{tokenizer_id}/"
 
 
 def tokenizer_file(tokenizer_id: str) -> str:
@@ -33,9 +37,19 @@ def tokenizer_file(tokenizer_id: str) -> str:
     return f"{tokenizer(tokenizer_id)}{TOKENIZER_FILE}"
 
 
-def dataset(digest: str) -> str:
-    """The prefix of a dataset; the one thing whose address is what it contains."""
-    return f"datasets/{digest}/"
+def dataset(dataset_id: str) -> str:
+    """The prefix of a dataset."""
+    return f"{DATASETS}{dataset_id}/"
+
+
+def piece(piece_id: str) -> str:
+    """The prefix of everything that was ever made of a piece."""
+    return f"{PIECES}{piece_id}/"
+
+
+def piece_attempt(piece_id: str, fence: int) -> str:
+    """The prefix of a piece as one attempt has made it."""
+    return f"{piece(piece_id)}f{fence}/"
 
 
 def job_checkpoints(job_id: str) -> str:

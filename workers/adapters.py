@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any, BinaryIO
 from core.lifecycle import ExitCode, StopReason
 from training.ports import Continuation, Filling, Phase, Plan, SavedCheckpoint
 from workers.messages import (
+    Assign,
     CheckpointSaved,
     Measured,
     Message,
@@ -18,7 +20,8 @@ from workers.messages import (
     PhaseChanged,
     Planned,
     Probed,
-    decode_stop,
+    Stop,
+    decode_order,
     encode,
 )
 
@@ -86,24 +89,34 @@ class PipeReporter:
         self._output.send(Noticed(code=code, message=message, data=data))
 
 
-class PipeStopSignal:
-    """A :class:`training.ports.StopSignal` that a thread reads from a pipe.
+class PipeOrders:
+    """What the runner orders through a pipe: to stop, or to do one more task.
 
-    A later order replaces an earlier one. The end of the pipe means that the runner is gone; there
-    is nobody left to report to, so the process ends at once.
+    A :class:`training.ports.StopSignal` that a thread reads; a later order to stop replaces an
+    earlier one. The end of the pipe means that the runner is gone; there is nobody left to report
+    to, so the process ends at once.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._reason: StopReason | None = None
-        self._reader = threading.Thread(target=self._read, name="stop-signal", daemon=True)
+        self._tasks: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, name="orders", daemon=True)
         self._reader.start()
 
     def requested(self) -> StopReason | None:
         """Why to stop, or None to go on."""
         return self._reason
 
+    def next_task(self) -> Mapping[str, Any]:
+        """The next task, as soon as there is one."""
+        return self._tasks.get()
+
     def _read(self) -> None:
         for line in self._stream:
-            self._reason = decode_stop(line).reason
+            match decode_order(line):
+                case Stop(reason=reason):
+                    self._reason = reason
+                case Assign(task=task):
+                    self._tasks.put(task)
         os._exit(ExitCode.INTERNAL)

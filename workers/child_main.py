@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from core.lifecycle import ExitCode
-from training.ports import StopSignal
-from workers.adapters import Output, PipeStopSignal, take_standard_output
+from workers.adapters import Output, PipeOrders, take_standard_output
 from workers.children import TASK_FILE
 from workers.failures import explain
 from workers.lifeline import die_first_for_want_of_memory, die_with_parent
 from workers.messages import Done
 
 Task = Mapping[str, Any]
-Perform = Callable[[Path, Task, Output, StopSignal], tuple[ExitCode, Mapping[str, Any]]]
+Perform = Callable[[Path, Task, Output, PipeOrders], tuple[ExitCode, Mapping[str, Any]]]
 """What a child does in its directory: how it ended, and what the runner should know."""
 
 _log = logging.getLogger(__name__)
@@ -43,13 +42,13 @@ def run_child(perform: Perform) -> int:
     )
     output = take_standard_output()
     # Unbuffered: a buffered reader's lock, held by a waiting thread, aborts the interpreter's end.
-    stop = PipeStopSignal(os.fdopen(0, "rb", buffering=0, closefd=False))
+    orders = PipeOrders(os.fdopen(0, "rb", buffering=0, closefd=False))
     preloaded = os.environ.get("LD_PRELOAD")
     _log.info("pid %d begins; memory allocator: %s", os.getpid(), preloaded or "the system's")
     directory = Path(sys.argv[1])
     try:
         code, result = perform(
-            directory, json.loads((directory / TASK_FILE).read_text()), output, stop
+            directory, json.loads((directory / TASK_FILE).read_text()), output, orders
         )
     except Exception as error:  # noqa: BLE001 - the edge: every error becomes an exit code
         _log.exception("pid %d fails", os.getpid())

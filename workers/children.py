@@ -22,7 +22,7 @@ from typing import IO, Any, Final
 from core.lifecycle import StopReason
 from core.processes import ProcessIdentity
 from workers.lifeline import PARENT_VARIABLE
-from workers.messages import FromChild, Stop, decode, encode
+from workers.messages import Assign, FromChild, Stop, decode, encode
 
 TASK_FILE: Final = "task.json"
 _IDENTITY_FILE: Final = "child.json"
@@ -91,10 +91,11 @@ class Child:
 
     def ask_to_stop(self, reason: StopReason) -> None:
         """Send the stop signal; a child that has ended already does not mind."""
-        assert self._process.stdin is not None  # a pipe, see above
-        with contextlib.suppress(OSError):
-            self._process.stdin.write(encode(Stop(reason=reason)))
-            self._process.stdin.flush()
+        self._send(Stop(reason=reason))
+
+    def assign(self, task: Mapping[str, Any]) -> None:
+        """Give one more task to a child that has finished one; it may have ended meanwhile."""
+        self._send(Assign(task=task))
 
     def kill(self) -> None:
         """Kill the child and everything it started, at once."""
@@ -121,6 +122,12 @@ class Child:
         with contextlib.suppress(OSError):
             self._process.stdin.close()
         return code
+
+    def _send(self, order: Stop | Assign) -> None:
+        assert self._process.stdin is not None  # a pipe, see above
+        with contextlib.suppress(OSError):
+            self._process.stdin.write(encode(order))
+            self._process.stdin.flush()
 
     def _listen(self) -> None:
         assert self._process.stdout is not None  # a pipe, see above

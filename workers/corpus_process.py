@@ -1,134 +1,157 @@
 """``python -m workers.corpus_process DIRECTORY``: text to corpora, tokenizers and datasets.
 
-Knows files and pipes alone. What it makes lies in its directory under the names below.
+Knows files and pipes alone. It does the task in its directory, says what has come of it, and waits
+for the next; what it makes lies where each task says, in ``task["directory"]``.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from core.corpus_options import CorpusOptions
-from core.lifecycle import ExitCode
-from corpora.encode import encode_corpus
-from corpora.pipeline import build_corpus
-from corpora.progress import Progress, ProgressCallback
+from corpora.documents import CorpusManifest
+from corpora.encode import TokenShardManifest, encode_shard, join_dataset
+from corpora.pipeline import assemble_corpus
+from corpora.progress import Progress, part_of
 from corpora.readers.source import SourceFile
+from corpora.reading import read_piece
 from corpora.tokenizer_training import train_tokenizer
-from training.ports import StopSignal
-from workers.adapters import Output
+from workers.adapters import Output, PipeOrders
 from workers.child_main import Task, run_child
-from workers.messages import Progressed
+from workers.messages import Finished, Progressed
 
-CORPUS: Final = "corpus"
-TOKENIZER: Final = "tokenizer"
 TOKENIZER_FILE: Final = "tokenizer.json"
-DATASET: Final = "dataset"
-_CORPUS_SHARE: Final = 0.5
-_TOKENIZER_SHARE: Final = 0.25
 _SECONDS_BETWEEN_LINES: Final = 0.5
 
 
-def perform(
-    directory: Path, task: Task, output: Output, stop: StopSignal
-) -> tuple[ExitCode, Mapping[str, Any]]:
-    """Make what ``task["make"]`` names: a corpus, a tokenizer, or a dataset."""
-    del stop  # nothing here is worth saving halfway; the runner kills
-    line = _Line(output)
-    match task["make"]:
-        case "corpus":
-            return ExitCode.DONE, _make_corpus(directory, task, line)
-        case "tokenizer":
-            corpus = Path(task["corpus"])
-            made = _make_tokenizer(
-                directory,
-                corpus,
-                vocab_size=task["vocab_size"],
-                algorithm=task["algorithm"],
-                progress=line.part(0.0, _CORPUS_SHARE),
-            )
-            dataset = _make_dataset(directory, corpus, progress=line.part(_CORPUS_SHARE, 1.0))
-            return ExitCode.DONE, {"tokenizer": made, "dataset": dataset}
-        case _:
-            (directory / TOKENIZER).mkdir(exist_ok=True)
-            tokenizer = Path(task["tokenizer"]).read_bytes()
-            (directory / TOKENIZER / TOKENIZER_FILE).write_bytes(tokenizer)
-            dataset = _make_dataset(directory, Path(task["corpus"]), progress=line.part(0.0, 1.0))
-            return ExitCode.DONE, {"dataset": dataset}
+def perform(directory: Path, task: Task, output: Output, orders: PipeOrders) -> NoReturn:
+    """Do one task after another until the runner has had enough, and kills."""
+    del directory  # each task has its own
+    while True:
+        result = carry_out(task, _Line(output))
+        output.send(Finished(result=result))
+        task = orders.next_task()
 
 
-def _make_corpus(directory: Path, task: Task, line: _Line) -> Mapping[str, Any]:
-    corpus = directory / CORPUS
-    manifest = build_corpus(
-        [SourceFile(**{**file, "path": Path(file["path"])}) for file in task["files"]],
-        options=CorpusOptions.model_validate(task["options"]),
-        directory=corpus,
-        scratch=directory / "spool",
-        progress=line.part(0.0, _CORPUS_SHARE),
+def carry_out(task: Task, tell: Callable[[Progress], None]) -> Mapping[str, Any]:
+    """Make what ``task["make"]`` names; answers what its runner has to know of it."""
+    directory = Path(task["directory"])
+    # An earlier attempt at the very same may have left something; a maker wants an empty place.
+    shutil.rmtree(directory, ignore_errors=True)
+    return _MAKERS[task["make"]](task, directory, tell)
+
+
+def _make_piece(task: Task, directory: Path, tell: Callable[[Progress], None]) -> Mapping[str, Any]:
+    evaluation_file = task["evaluation_file"]
+    manifest = read_piece(
+        [_source(file) for file in task["files"]],
+        options=CorpusOptions.model_validate(task["options"], strict=False),
+        evaluation_file=None if evaluation_file is None else _source(evaluation_file),
+        directory=directory,
+        progress=tell,
     )
-    tokenizer = _make_tokenizer(
-        directory,
-        corpus,
-        vocab_size=None,
-        algorithm=task["algorithm"],
-        progress=line.part(_CORPUS_SHARE, _CORPUS_SHARE + _TOKENIZER_SHARE),
+    return manifest.model_dump(include={"num_records", "num_documents", "num_bytes"})
+
+
+def _make_corpus(
+    task: Task, directory: Path, tell: Callable[[Progress], None]
+) -> Mapping[str, Any]:
+    base = task["base"]
+    manifest = assemble_corpus(
+        [Path(piece) for piece in task["pieces"]],
+        options=CorpusOptions.model_validate(task["options"], strict=False),
+        directory=directory,
+        scratch=directory.with_name("spool"),
+        progress=tell,
+        base=None if base is None else CorpusManifest.model_validate_json(base),
     )
-    dataset = _make_dataset(
-        directory, corpus, progress=line.part(_CORPUS_SHARE + _TOKENIZER_SHARE, 1.0)
-    )
-    made = manifest.model_dump(mode="json")
-    facts = {name: made[name] for name in ("digest", "stats", "splits")}
-    return {"corpus": facts, "tokenizer": tokenizer, "dataset": dataset}
+    return {"digest": manifest.digest}
 
 
 def _make_tokenizer(
-    directory: Path,
-    corpus: Path,
-    *,
-    vocab_size: int | None,
-    algorithm: str,
-    progress: ProgressCallback,
+    task: Task, directory: Path, tell: Callable[[Progress], None]
 ) -> Mapping[str, Any]:
-    made = train_tokenizer(corpus, vocab_size=vocab_size, algorithm=algorithm, progress=progress)
-    (directory / TOKENIZER).mkdir(exist_ok=True)
-    (directory / TOKENIZER / TOKENIZER_FILE).write_bytes(made.json)
+    made = train_tokenizer(
+        Path(task["corpus"]),
+        vocab_size=task["vocab_size"],
+        algorithm=task["algorithm"],
+        progress=tell,
+    )
+    directory.mkdir(parents=True)
+    (directory / TOKENIZER_FILE).write_bytes(made.json)
     return {"vocab_size": made.vocab_size, "sha256": made.sha256, "stats": asdict(made.stats)}
 
 
-def _make_dataset(
-    directory: Path, corpus: Path, *, progress: ProgressCallback
+def _make_shards(
+    task: Task, directory: Path, tell: Callable[[Progress], None]
 ) -> Mapping[str, Any]:
-    manifest = encode_corpus(
-        corpus,
-        tokenizer_json=(directory / TOKENIZER / TOKENIZER_FILE).read_bytes(),
-        directory=directory / DATASET,
-        progress=progress,
+    shards = task["shards"]
+    tokenizer_json = Path(task["tokenizer"]).read_bytes()
+    made = [
+        encode_shard(
+            Path(task["corpus"]),
+            shard,
+            tokenizer_json=tokenizer_json,
+            directory=directory,
+            progress=part_of(tell, number / len(shards), (number + 1) / len(shards)),
+        )
+        for number, shard in enumerate(shards)
+    ]
+    return {"shards": [shard.model_dump(mode="json") for shard in made]}
+
+
+def _make_dataset(
+    task: Task, directory: Path, tell: Callable[[Progress], None]
+) -> Mapping[str, Any]:
+    del tell  # it only puts manifests together
+    manifest = join_dataset(
+        Path(task["corpus"]),
+        [TokenShardManifest.model_validate(shard, strict=False) for shard in task["shards"]],
+        tokenizer_json=Path(task["tokenizer"]).read_bytes(),
+        directory=directory,
     )
     return manifest.model_dump(mode="json")
 
 
+def _source(file: Mapping[str, Any]) -> SourceFile:
+    return SourceFile(**{**file, "path": Path(file["path"])})
+
+
+_MAKERS: Final = {
+    "piece": _make_piece,
+    "corpus": _make_corpus,
+    "tokenizer": _make_tokenizer,
+    "shards": _make_shards,
+    "dataset": _make_dataset,
+}
+
+
 class _Line:
-    """Progress of the parts as progress of the whole, twice a second."""
+    """Tells the runner how far a task is, twice a second."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
         self._told_at = 0.0
 
-    def part(self, start: float, end: float) -> ProgressCallback:
-        """What a part that takes from ``start`` to ``end`` of the whole calls."""
-
-        def tell(progress: Progress) -> None:
-            now = time.monotonic()
-            if now - self._told_at >= _SECONDS_BETWEEN_LINES:
-                self._told_at = now
-                done = start + (end - start) * min(1.0, progress.fraction)
-                self._output.send(Progressed(stage=progress.stage, fraction=done))
-
-        return tell
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if now - self._told_at < _SECONDS_BETWEEN_LINES:
+            return
+        self._told_at = now
+        self._output.send(
+            Progressed(
+                stage=progress.stage,
+                fraction=min(1.0, progress.fraction),
+                files=progress.files,
+                records=progress.records,
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Final
+from typing import Final, Protocol
 
 from core.errors import LeaseLost, Unavailable
 from core.lifecycle import DesiredStatus
@@ -22,6 +22,38 @@ LOOK_SECONDS: Final = 1.0
 LONGEST_SILENCE_SECONDS: Final = 600.0
 """A database that is away for longer ends the attempt."""
 _log = logging.getLogger(__name__)
+
+
+class Lease(Protocol):
+    """What somebody who works has to know about his right to do so."""
+
+    @property
+    def desired(self) -> DesiredStatus:
+        """What the user wanted when last heard of."""
+        ...
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the work belongs to somebody else now."""
+        ...
+
+
+class JointLease:
+    """Several leases that one piece of work is done under; it ends with the first of them."""
+
+    def __init__(self, *leases: Lease) -> None:
+        self._leases = leases
+
+    @property
+    def desired(self) -> DesiredStatus:
+        """The first wish that is not to go on."""
+        wishes = [lease.desired for lease in self._leases]
+        return next((wish for wish in wishes if wish is not DesiredStatus.RUNNING), wishes[0])
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether any is lost."""
+        return any(lease.is_lost for lease in self._leases)
 
 
 class Heartbeat:

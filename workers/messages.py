@@ -73,11 +73,20 @@ class Noticed(Message):
 
 
 class Progressed(Message):
-    """How far a corpus, a tokenizer or a dataset is."""
+    """How far a task of a corpus process is."""
 
     type: Literal["progress"] = "progress"
     stage: str
     fraction: float = Field(description="0 to 1 over the whole task")
+    files: int = 0
+    records: int = 0
+
+
+class Finished(Message):
+    """A corpus process has done a task, and waits for the next."""
+
+    type: Literal["finished"] = "finished"
+    result: Mapping[str, Any]
 
 
 class Done(Message):
@@ -97,18 +106,26 @@ class Failed(Message):
 
 
 FromChild = (
-    Planned | PhaseChanged | Measured | Probed | CheckpointSaved | Noticed | Progressed | Done
-    | Failed
+    Planned | PhaseChanged | Measured | Probed | CheckpointSaved | Noticed | Progressed | Finished
+    | Done | Failed
 )  # fmt: skip
 
 
 class Stop(Message):
-    """The runner's only order: stop at the next safe point."""
+    """The runner's order to any child: stop at the next safe point."""
 
     type: Literal["stop"] = "stop"
     reason: StopReason
 
 
+class Assign(Message):
+    """The runner's order to a corpus process that has finished a task: do this as well."""
+
+    type: Literal["assign"] = "assign"
+    task: Mapping[str, Any]
+
+
+_order: Final = TypeAdapter[Stop | Assign](Annotated[Stop | Assign, Field(discriminator="type")])
 _from_child: Final = TypeAdapter[FromChild](Annotated[FromChild, Field(discriminator="type")])
 
 
@@ -126,10 +143,10 @@ def decode(line: bytes) -> FromChild:
     return _from_child.validate_json(line)
 
 
-def decode_stop(line: bytes) -> Stop:
+def decode_order(line: bytes) -> Stop | Assign:
     """The order on a line that the runner wrote.
 
     Raises:
         ValueError: the line is no order.
     """
-    return Stop.model_validate_json(line)
+    return _order.validate_json(line)

@@ -1,4 +1,4 @@
-"""``python -m workers.runner --queues train.1``: one attempt at one piece of work, then the end.
+"""``python -m workers.runner --queues train.1``: one attempt at something, then the end.
 
 Owns the lease, the database, the store and the log of the attempt; its children know files alone.
 A process of its own, so that whatever goes wrong ends with it. SIGTERM means: save, and leave.
@@ -17,17 +17,16 @@ from types import FrameType
 from typing import Final
 
 from core import log
-from core.errors import LeaseLost
 from core.lifecycle import WorkKind
 from core.processes import ProcessIdentity
 from core.settings import Settings
 from db.engine import Database
-from services import attempts, recovery
-from services.attempts import Claim
+from services import attempts
 from services.doorbell import open_doorbell
 from storage.open import open_store
-from workers.heartbeat import Heartbeat
+from workers.attempt import attempted
 from workers.kinds.making import make
+from workers.kinds.pieces import help_with
 from workers.kinds.training import train
 from workers.lifeline import die_with_parent
 from workers.workplace import Workplace
@@ -79,37 +78,13 @@ def run_one(place: Workplace, *, queues: Sequence[str]) -> bool:
         uow.commit()
     if claim is None:
         return False
-    _log.info("Attempt %d at %s, fence %d", claim.number, claim.subject_id, claim.fence)
-    heartbeat = Heartbeat(place.database, claim, settings=place.settings)
-    try:
-        with log.bound(subject=claim.subject_id, attempt=str(claim.number)):
-            _carry_out(place, claim, heartbeat)
-    except LeaseLost as error:
-        _log.error("Attempt %d at %s is over: %s", claim.number, claim.subject_id, error.message)
-    except Exception as error:  # noqa: BLE001 - the edge: the work must not wait for its lease
-        _log.exception("Attempt %d at %s fails", claim.number, claim.subject_id)
-        heartbeat.stop()
-        _write_crash(place, claim, error)
-    finally:
-        heartbeat.stop()
+    if claim.kind is WorkKind.PIECE:
+        help_with(place, claim)
+        return True
+    with attempted(place, claim) as heartbeat:
+        carry_out = train if claim.kind is WorkKind.JOB else make
+        carry_out(place, claim, heartbeat=heartbeat)
     return True
-
-
-def _carry_out(place: Workplace, claim: Claim, heartbeat: Heartbeat) -> None:
-    if claim.kind is WorkKind.JOB:
-        train(place, claim, heartbeat=heartbeat)
-    else:
-        make(place, claim, heartbeat=heartbeat)
-
-
-def _write_crash(place: Workplace, claim: Claim, error: Exception) -> None:
-    cause = f"{type(error).__name__}: {error}"[:2000]
-    with place.database.unit_of_work(claim.project_id, write=True) as uow:
-        try:
-            recovery.crashed(uow, claim, cause=cause, exit_code=None, doorbell=place.doorbell)
-        except LeaseLost:
-            return
-        uow.commit()
 
 
 def _drain_signal() -> threading.Event:

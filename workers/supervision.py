@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from core.lifecycle import DesiredStatus, ExitCode, StopReason
 from workers.children import Child
-from workers.heartbeat import Heartbeat
-from workers.messages import Done, Failed, FromChild, Measured
+from workers.heartbeat import Lease
+from workers.messages import Done, Failed, Finished, FromChild, Measured
 
 _LISTEN_SECONDS: Final = 0.1
 _CANCEL_SECONDS: Final = 3.0
@@ -89,7 +89,7 @@ class Pulse:
 def supervise(
     child: Child,
     *,
-    heartbeat: Heartbeat,
+    heartbeat: Lease,
     drain: threading.Event,
     drain_seconds: float,
     on_message: Callable[[FromChild], None],
@@ -107,65 +107,101 @@ def supervise(
         on_message: Called with every message but the last.
         on_tick: Called about every tenth of a second.
     """
+    ending = supervise_task(
+        child,
+        heartbeat=heartbeat,
+        drain=drain,
+        drain_seconds=drain_seconds,
+        on_message=on_message,
+        on_tick=on_tick,
+    )
+    assert isinstance(ending, Ending)  # such a child has one task, and ends with it
+    return ending
+
+
+def supervise_task(
+    child: Child,
+    *,
+    heartbeat: Lease,
+    drain: threading.Event,
+    drain_seconds: float,
+    on_message: Callable[[FromChild], None],
+    on_tick: Callable[[], object],
+) -> Finished | Ending:
+    """Listen to a child until it has finished a task, or has ended; see `supervise`."""
+    watch = _Watch(child, heartbeat=heartbeat, drain=drain, drain_seconds=drain_seconds)
     try:
-        return _listen_to_the_end(
-            child,
-            heartbeat=heartbeat,
-            drain=drain,
-            drain_seconds=drain_seconds,
-            on_message=on_message,
-            on_tick=on_tick,
-        )
+        return watch.listen(on_message=on_message, on_tick=on_tick)
     except BaseException:
         child.kill()
         child.wait()
         raise
 
 
-def _listen_to_the_end(
-    child: Child,
-    *,
-    heartbeat: Heartbeat,
-    drain: threading.Event,
-    drain_seconds: float,
-    on_message: Callable[[FromChild], None],
-    on_tick: Callable[[], object],
-) -> Ending:
-    asked: StopReason | None = None
-    deadline: float | None = None
-    killed = False
-    last: Done | Failed | None = None
-    pulse = Pulse()
-    while True:
-        message = child.next_message(timeout_seconds=_LISTEN_SECONDS)
-        now = time.monotonic()
-        if message is None and child.is_silent:
-            break
-        if isinstance(message, Done | Failed):
-            last = message
-        elif message is not None:
-            pulse.hear(message, now)
-            on_message(message)
-        on_tick()
-        wish = _wish(heartbeat.desired, drain=drain.is_set())
-        if wish is not None and wish is not asked and asked is not StopReason.CANCEL:
-            asked = wish
-            deadline = now + (_CANCEL_SECONDS if wish is StopReason.CANCEL else drain_seconds)
-            child.ask_to_stop(wish)
-        if not killed and (heartbeat.is_lost or (deadline is not None and now > deadline)):
-            killed = True
-            child.kill()
-        elif not killed and pulse.hangs(now):
+class _Watch:
+    """What is known about a child while somebody listens to it."""
+
+    def __init__(
+        self, child: Child, *, heartbeat: Lease, drain: threading.Event, drain_seconds: float
+    ) -> None:
+        self._child = child
+        self._heartbeat = heartbeat
+        self._drain = drain
+        self._drain_seconds = drain_seconds
+        self._pulse = Pulse()
+        self._last: Done | Failed | None = None
+        self._asked: StopReason | None = None
+        self._deadline: float | None = None
+        self._killed = False
+
+    def listen(
+        self, *, on_message: Callable[[FromChild], None], on_tick: Callable[[], object]
+    ) -> Finished | Ending:
+        while True:
+            message = self._child.next_message(timeout_seconds=_LISTEN_SECONDS)
+            now = time.monotonic()
+            if message is None and self._child.is_silent:
+                return self._ending()
+            if isinstance(message, Finished) and not self._killed:
+                return message
+            if isinstance(message, Done | Failed):
+                self._last = message
+            elif message is not None:
+                self._pulse.hear(message, now)
+                on_message(message)
+            on_tick()
+            self._ask(now)
+            self._enforce(now)
+
+    def _ask(self, now: float) -> None:
+        wish = _wish(self._heartbeat.desired, drain=self._drain.is_set())
+        if wish is None or wish is self._asked or self._asked is StopReason.CANCEL:
+            return
+        self._asked = wish
+        is_cancelled = wish is StopReason.CANCEL
+        self._deadline = now + (_CANCEL_SECONDS if is_cancelled else self._drain_seconds)
+        self._child.ask_to_stop(wish)
+
+    def _enforce(self, now: float) -> None:
+        if self._killed:
+            return
+        is_late = self._deadline is not None and now > self._deadline
+        if self._heartbeat.is_lost or is_late:
+            self._killed = True
+            self._child.kill()
+        elif self._pulse.hangs(now):
             _log.error("The child stands still; its stack is in its log")
-            killed = True
-            child.kill_with_stack()
-    return Ending(
-        exit_code=child.wait(),
-        result=last.result if isinstance(last, Done) else {},
-        failure=last if isinstance(last, Failed) else None,
-        asked=asked,
-        was_killed=killed,
-    )
+            self._killed = True
+            self._child.kill_with_stack()
+
+    def _ending(self) -> Ending:
+        return Ending(
+            exit_code=self._child.wait(),
+            result=self._last.result if isinstance(self._last, Done) else {},
+            failure=self._last if isinstance(self._last, Failed) else None,
+            asked=self._asked,
+            was_killed=self._killed,
+        )
 
 
 def _wish(desired: DesiredStatus, *, drain: bool) -> StopReason | None:

@@ -2,50 +2,68 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Select, exists, select
+from sqlalchemy import exists, select
+from sqlalchemy.dialects import postgresql, sqlite
 
-from db.repositories.scope import Scope
+from core.lifecycle import ResourceStatus
+from db.repositories.owned import OwnedRepository
 from db.tables import Dataset
 
 
-class DatasetRepository:
-    """Encoded corpora of a project, by digest."""
+class DatasetRepository(OwnedRepository[Dataset]):
+    """Encoded corpora of a project, made or to be made, one of each digest."""
 
-    def __init__(self, scope: Scope) -> None:
-        self._scope = scope
-        self._session = scope.session
+    table = Dataset
+    noun = "dataset"
+    prefix = "dataset"
 
-    def add(self, dataset: Dataset) -> Dataset:
-        """Insert a dataset; where the project has one of this digest, that one stays."""
-        known = self.find(dataset.digest)
-        if known is not None:
-            return known
-        dataset.project_id = self._scope.project_id
-        dataset.created_at = self._scope.now()
-        self._session.add(dataset)
-        self._session.flush()
-        return dataset
+    def find_by_digest(self, digest: str) -> Dataset | None:
+        """The dataset of this digest, in whatever state, or None."""
+        query = self._owned(select(Dataset)).where(Dataset.digest == digest)
+        return self._session.scalars(query).one_or_none()
 
-    def find(self, digest: str) -> Dataset | None:
-        """The dataset of this digest, or None."""
-        return self._session.scalars(self._owned().where(Dataset.digest == digest)).one_or_none()
+    def find_ready(self, digest: str) -> Dataset | None:
+        """The dataset of this digest if it has been made, or None."""
+        dataset = self.find_by_digest(digest)
+        is_ready = dataset is not None and dataset.status is ResourceStatus.READY
+        return dataset if is_ready else None
 
-    def of_corpus(self, corpus_id: str) -> list[Dataset]:
-        """Every encoding of a corpus."""
-        query = self._owned().where(Dataset.corpus_id == corpus_id).order_by(Dataset.digest)
-        return list(self._session.scalars(query))
+    def add_once(self, dataset: Dataset) -> tuple[Dataset, bool]:
+        """Insert a dataset unless the project has one of this digest, by whomever.
 
-    def delete(self, dataset: Dataset) -> None:
-        """Forget a dataset."""
-        self._session.delete(dataset)
-        self._session.flush()
+        Returns:
+            The one that is there now, and whether it is the one given.
+        """
+        values = {
+            name: getattr(dataset, name)
+            for name in Dataset.__table__.columns.keys()  # noqa: SIM118 - not a mapping
+            if name not in {"project_id", "created_at"}
+        }
+        values |= {"project_id": self._scope.project_id, "created_at": self._scope.now()}
+        is_postgresql = self._session.get_bind().dialect.name == "postgresql"
+        insert = postgresql.insert if is_postgresql else sqlite.insert
+        self._session.execute(insert(Dataset).values(values).on_conflict_do_nothing())
+        found = self.find_by_digest(dataset.digest)
+        assert found is not None  # ours, or the one that stood in its way
+        return found, found.id == dataset.id
+
+    def of_corpus(self, corpus_id: str, *, digest: str | None) -> list[Dataset]:
+        """Every encoding of a corpus, or of another with the same content."""
+        query = self._owned(select(Dataset)).where(
+            (Dataset.corpus_id == corpus_id) | (Dataset.corpus_digest == digest)
+        )
+        return list(self._session.scalars(query.order_by(Dataset.id)))
+
+    def begun_for(self, corpus_id: str) -> list[Dataset]:
+        """What is being made for this corpus and is not ready."""
+        query = self._owned(select(Dataset)).where(
+            Dataset.corpus_id == corpus_id, Dataset.status != ResourceStatus.READY
+        )
+        return list(self._session.scalars(query.order_by(Dataset.id)))
 
     def is_stored_for_others(self, prefix: str) -> bool:
         """Whether any project's dataset has its shards there: then the bytes must stay.
 
-        The one question about other projects, and it is about bytes, whose address is their digest.
+        Datasets made before they had ids share what is equal, across projects as well.
         """
         return bool(self._session.scalar(select(exists().where(Dataset.prefix == prefix))))
-
-    def _owned(self) -> Select[Dataset]:
-        return select(Dataset).where(Dataset.project_id == self._scope.project_id)

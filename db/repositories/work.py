@@ -8,11 +8,11 @@ than the lease finds another fence, and his writes are refused.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.errors import LeaseLost
@@ -31,6 +31,7 @@ class ClaimedWork:
     project_id: str
     kind: WorkKind
     subject_id: str
+    parent_id: str | None
     queue: str
     fence: int
     lease_until: datetime
@@ -67,7 +68,7 @@ class WorkRepository:
         return work
 
     def find_for(self, subject_id: str, *, lock: bool = False) -> Work | None:
-        """The work on a corpus, a tokenizer or a job of the project, or None.
+        """The work on something of the project, or None.
 
         With ``lock`` nobody else claims, extends or ends it until this transaction does.
         """
@@ -98,6 +99,27 @@ class WorkRepository:
         self._session.delete(work)
         self._session.flush()
 
+    def delete_parts(self, parent_id: str) -> None:
+        """Remove the work on every piece of something; whoever is at one loses its lease."""
+        self._session.execute(
+            delete(Work).where(Work.parent_id == parent_id, Work.project_id == self._bound_project),
+            execution_options=_NO_SYNC,
+        )
+
+    def bears_fruit(self, subject_id: str) -> None:
+        """Forgive the earlier attempts at something: a part of it has been made."""
+        self._session.execute(
+            update(Work)
+            .where(
+                Work.subject_id == subject_id,
+                Work.project_id == self._bound_project,
+                Work.finished_at.is_(None),
+                Work.num_fruitless > 0,
+            )
+            .values(num_fruitless=0),
+            execution_options=_NO_SYNC,
+        )
+
     @property
     def _bound_project(self) -> str:
         assert self._project_id is not None, "this unit of work is bound to no project"
@@ -118,39 +140,18 @@ class WorkRepository:
             owner: Who claims; unique among all processes that ever claim.
             lease_seconds: For how long; see `extend`.
         """
-        best = (
-            select(Work.id)
-            .where(Work.queue.in_(queues), self._eligible())
-            .order_by(Work.priority.desc(), Work.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-            .scalar_subquery()
-        )
-        claim = (
-            update(Work)
-            .where(Work.id == best)
-            .values(
-                owner=owner,
-                fence=Work.fence + 1,
-                lease_until=self._time.shifted(timedelta(seconds=lease_seconds)),
-                num_attempts=Work.num_attempts + 1,
-                not_before=None,
-            )
-            .returning(
-                Work.id,
-                Work.project_id,
-                Work.kind,
-                Work.subject_id,
-                Work.queue,
-                Work.fence,
-                Work.lease_until,
-                Work.num_attempts,
-                Work.num_fruitless,
-                Work.max_attempts,
-            )
-        )
-        row = self._session.execute(claim, execution_options=_NO_SYNC).one_or_none()
-        return None if row is None else ClaimedWork(**row._asdict())
+        return self._claim(Work.queue.in_(queues), owner=owner, lease_seconds=lease_seconds)
+
+    def claim_part(self, parent_id: str, *, owner: str, lease_seconds: float) -> ClaimedWork | None:
+        """Take the first eligible piece of something; see `claim`."""
+        return self._claim(Work.parent_id == parent_id, owner=owner, lease_seconds=lease_seconds)
+
+    def waits(self, queues: Sequence[str], *, but_no_pieces: bool = False) -> bool:
+        """Whether anybody could claim anything of these queues now."""
+        query = select(Work.id).where(Work.queue.in_(queues), self._eligible())
+        if but_no_pieces:
+            query = query.where(Work.parent_id.is_(None))
+        return self._session.scalar(query.limit(1)) is not None
 
     def extend(self, work_id: str, *, fence: int, lease_seconds: float) -> DesiredStatus:
         """Keep the work for ``lease_seconds`` from now, and hear what the user wants of it.
@@ -202,7 +203,7 @@ class WorkRepository:
             not_before: Not to be claimed earlier.
             num_fruitless: The new count of attempts in a row that committed nothing new; None
                 leaves it.
-            waiting_for: The corpus or tokenizer that turned out to be missing.
+            waiting_for: The dataset that turned out to be missing.
 
         Raises:
             LeaseLost: it is not ours any more.
@@ -247,7 +248,7 @@ class WorkRepository:
         )
 
     def unblock(self, waiting_for: str) -> list[Work]:
-        """Let go whatever waits for this corpus or tokenizer.
+        """Let go whatever waits for this.
 
         Returns:
             The pieces of work, of any project, that waited. Their status columns say whether
@@ -265,7 +266,7 @@ class WorkRepository:
         return sorted(rows, key=lambda work: work.id)
 
     def waiting_for(self, resource_id: str) -> list[Work]:
-        """The unfinished pieces of work, of any project, that wait for a corpus or a tokenizer.
+        """The unfinished pieces of work, of any project, that wait for something.
 
         Locked, because whoever asks goes on to the rows of what is worked on.
         """
@@ -320,6 +321,32 @@ class WorkRepository:
             update(Work).where(Work.id.in_(work_ids)).values(rung_at=self._time.now()),
             execution_options=_NO_SYNC,
         )
+
+    def _claim(
+        self, condition: ColumnElement[bool], *, owner: str, lease_seconds: float
+    ) -> ClaimedWork | None:
+        best = (
+            select(Work.id)
+            .where(condition, self._eligible())
+            .order_by(Work.priority.desc(), Work.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+            .scalar_subquery()
+        )
+        claim = (
+            update(Work)
+            .where(Work.id == best)
+            .values(
+                owner=owner,
+                fence=Work.fence + 1,
+                lease_until=self._time.shifted(timedelta(seconds=lease_seconds)),
+                num_attempts=Work.num_attempts + 1,
+                not_before=None,
+            )
+            .returning(*(getattr(Work, field.name) for field in fields(ClaimedWork)))
+        )
+        row = self._session.execute(claim, execution_options=_NO_SYNC).one_or_none()
+        return None if row is None else ClaimedWork(**row._asdict())
 
     # Conditions
 

@@ -3,7 +3,7 @@
 from db.tables.attempts import Attempt
 from db.tables.blobs import Blob
 from db.tables.checkpoints import Checkpoint, CheckpointFile
-from db.tables.corpora import Corpus, CorpusFile
+from db.tables.corpora import Corpus, CorpusFile, CorpusPiece
 from db.tables.datasets import Dataset
 from db.tables.events import Event, EventLevel
 from db.tables.files import File, FilePiece
@@ -11,6 +11,7 @@ from db.tables.jobs import Job
 from db.tables.leaders import Leader
 from db.tables.metrics import Metric
 from db.tables.owned import Identified, Owned, WithMetadata
+from db.tables.pieces import Piece
 from db.tables.projects import DEFAULT_PROJECT_ID, Project
 from db.tables.reservations import Reservation
 from db.tables.tokenizers import Tokenizer
@@ -25,6 +26,7 @@ __all__ = [
     "CheckpointFile",
     "Corpus",
     "CorpusFile",
+    "CorpusPiece",
     "Dataset",
     "Event",
     "EventLevel",
@@ -35,6 +37,7 @@ __all__ = [
     "Leader",
     "Metric",
     "Owned",
+    "Piece",
     "Project",
     "Reservation",
     "Tokenizer",

@@ -32,6 +32,12 @@ class Corpus(Base, Identified, WithMetadata):
     default_tokenizer_id: Mapped[str | None] = mapped_column(default=None)
     error: Mapped[dict[str, Any] | None] = mapped_column(default=None)
     ready_at: Mapped[datetime | None] = mapped_column(default=None)
+    extends_id: Mapped[str | None] = mapped_column(default=None, index=True)
+    """The corpus whose pieces this one has as well; the id stays when that has been deleted."""
+    evaluation_file_id: Mapped[str | None] = mapped_column(default=None, index=True)
+    """The file that ``clean.decontaminate`` names."""
+    processing: Mapped[dict[str, Any] | None] = mapped_column(default=None)
+    """How far the present stage is; None unless the corpus is being made."""
 
 
 class CorpusFile(Base):
@@ -44,3 +50,17 @@ class CorpusFile(Base):
     )
     position: Mapped[int] = mapped_column(primary_key=True)
     file_id: Mapped[str] = mapped_column(index=True)
+    is_inherited: Mapped[bool] = mapped_column(default=False)
+    """Whether it was read for the corpus that this one extends, and need not be read again."""
+
+
+class CorpusPiece(Base):
+    """A piece of work whose texts are part of a corpus; one that extends another shares them."""
+
+    __tablename__ = "corpus_pieces"
+
+    corpus_id: Mapped[str] = mapped_column(
+        ForeignKey("corpora.id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(primary_key=True)
+    piece_id: Mapped[str] = mapped_column(index=True)

@@ -16,7 +16,7 @@ _UNFINISHED = text("finished_at IS NULL")
 
 
 class Work(Base, Identified):
-    """One piece of background work: a corpus to build, a tokenizer to train, a job to run."""
+    """Background work: a corpus to build, a piece of it, a tokenizer to train, a job to run."""
 
     __tablename__ = "work"
     __table_args__ = (
@@ -30,6 +30,7 @@ class Work(Base, Identified):
             postgresql_where=_UNFINISHED,
         ),
         Index(None, "waiting_for"),
+        Index(None, "parent_id"),
         Index(None, "subject_id"),
     )
 
@@ -38,8 +39,10 @@ class Work(Base, Identified):
     subject_id: Mapped[str]
     queue: Mapped[str]
     priority: Mapped[int] = mapped_column(default=0)
+    parent_id: Mapped[str | None] = mapped_column(default=None)
+    """Of a piece: what it is a part of."""
     waiting_for: Mapped[str | None] = mapped_column(default=None)
-    """The corpus or tokenizer that must be ready first."""
+    """The corpus, tokenizer or dataset that must be ready first."""
     desired_status: Mapped[DesiredStatus] = mapped_column(default=DesiredStatus.RUNNING)
     owner: Mapped[str | None] = mapped_column(default=None)
     """Who holds the lease; None when nobody does."""

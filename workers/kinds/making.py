@@ -1,227 +1,281 @@
-"""Corpora and tokenizers: made by a corpus process, put into the store, then committed."""
+"""Corpora, tokenizers and datasets: made by corpus processes, put into the store, then committed.
+
+Whoever holds one of them is its coordinator. It plans the pieces, works along with whoever helps,
+and puts together what has come of them. What is in the store already is not made again, so an
+attempt begins about where the one before it was killed.
+"""
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from core.errors import BadData, Unavailable
-from core.lifecycle import WorkKind
-from corpora.readers.source import SourceFile
-from db.tables import Corpus
-from db.unit_of_work import UnitOfWork
-from services import making
+from core.errors import BadData, Conflict, NotFound
+from core.lifecycle import PieceStage, ResourceStatus
+from corpora.documents import MANIFEST_NAME, CorpusManifest
+from corpora.split_names import SPLIT_NAMES
+from db.tables import Corpus, Dataset, Tokenizer
+from services import datasets, making, pieces
 from services.attempts import Claim
+from services.making import MadeCorpus, MadeDataset, MadeTokenizer
+from services.pieces import ShardSize
 from storage import keys
-from workers import corpus_process
 from workers.heartbeat import Heartbeat
-from workers.kinds.encoding import (
-    corpus_directory,
-    run_corpus_process,
-    store_dataset,
-    store_tokenizer,
-)
+from workers.kinds.coordinating import AskedToLeave, work_along
+from workers.kinds.corpus_child import CorpusChild, Unfinished
+from workers.kinds.corpus_progress import ProgressBoard
+from workers.kinds.sources import bring_shards, bring_tokenizer
 from workers.kinds.unfinished import settle_unfinished
-from workers.messages import FromChild, Progressed
 from workers.workplace import Workplace
-
-_SECONDS_BETWEEN_WRITES: Final = 1.0
-_log = logging.getLogger(__name__)
 
 
 def make(place: Workplace, claim: Claim, *, heartbeat: Heartbeat) -> None:
-    """Carry out an attempt at a corpus or a tokenizer."""
+    """Carry out an attempt at a corpus, a tokenizer or a dataset."""
     with place.database.unit_of_work(claim.project_id, write=True) as uow:
-        making.start(uow, claim)
-        recipe = _recipe(uow, claim)
+        subject = making.start(uow, claim)
         uow.commit()
-    with place.scratch(claim) as directory:
+    with place.scratch(claim) as directory, CorpusChild(place, claim, directory) as child:
+        attempt = _Attempt(place, claim, heartbeat, child, ProgressBoard(place, claim))
         try:
-            task = recipe.task(place, directory)
+            match subject:
+                case Corpus():
+                    _make_corpus(attempt, subject)
+                case Tokenizer():
+                    _make_tokenizer(attempt, subject)
+                case Dataset():
+                    _make_dataset(attempt, subject)
+        except AskedToLeave:
+            _leave(place, claim, heartbeat)
         except BadData as error:
             _fail(place, claim, heartbeat, error)
-            return
-        ending = run_corpus_process(
-            place,
-            claim,
-            directory,
-            task,
-            heartbeat=heartbeat,
-            on_message=_ProgressWriter(place, claim).hear,
+        except Unfinished as unfinished:
+            if not heartbeat.is_lost:
+                heartbeat.stop()
+                settle_unfinished(place, claim, unfinished.ending, endings=making)
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """What every step of an attempt needs."""
+
+    place: Workplace
+    claim: Claim
+    heartbeat: Heartbeat
+    child: CorpusChild
+    board: ProgressBoard
+
+    @property
+    def directory(self) -> Path:
+        return self.child.directory
+
+    def do(self, task: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Have our own child do a task that is not done in pieces."""
+        return self.child.do(
+            task, lease=self.heartbeat, on_message=self.board.hear, on_tick=self.board.write
         )
-        if heartbeat.is_lost:
-            return
-        if ending.is_done:
-            _keep(place, claim, directory, recipe, ending.result, heartbeat=heartbeat)
-        else:
-            heartbeat.stop()
-            settle_unfinished(place, claim, ending, endings=making)
+
+    def corpus(self, corpus_id: str) -> Path:
+        """A corpus that is in the store as a local directory."""
+        place = self.place
+        return place.store.materialise(keys.corpus(corpus_id), cache=place.settings.cache_dir)
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """An uploaded file and the keys of its pieces."""
-
-    id: str
-    filename: str
-    sha256: str
-    pieces: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _CorpusRecipe:
-    sources: tuple[_Source, ...]
-    options: Mapping[str, Any]
-    algorithm: str
-    tokenizer_id: str
-
-    def task(self, place: Workplace, directory: Path) -> dict[str, Any]:
-        files = [_bring(place, source, directory / "files") for source in self.sources]
-        return {
-            "make": "corpus",
-            "files": [{**asdict(file), "path": str(file.path)} for file in files],
-            "options": self.options,
-            "algorithm": self.algorithm,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class _TokenizerRecipe:
-    corpus_id: str
-    vocab_size: int | None
-    algorithm: str
-    tokenizer_id: str
-
-    def task(self, place: Workplace, directory: Path) -> dict[str, Any]:
-        del directory
-        return {
-            "make": "tokenizer",
-            "corpus": str(corpus_directory(place, self.corpus_id)),
-            "vocab_size": self.vocab_size,
-            "algorithm": self.algorithm,
-        }
-
-
-def _recipe(uow: UnitOfWork, claim: Claim) -> _CorpusRecipe | _TokenizerRecipe:
-    if claim.kind is WorkKind.TOKENIZER:
-        tokenizer = uow.tokenizers.get(claim.subject_id)
-        assert tokenizer.corpus_id is not None  # uploaded ones are not made
-        return _TokenizerRecipe(
-            corpus_id=tokenizer.corpus_id,
-            vocab_size=tokenizer.requested_vocab_size,
-            algorithm=tokenizer.algorithm,
-            tokenizer_id=tokenizer.id,
-        )
-    corpus = uow.corpora.get(claim.subject_id)
-    default = uow.tokenizers.get(corpus.default_tokenizer_id or "")
-    return _CorpusRecipe(
-        sources=tuple(_sources(uow, corpus)),
-        options=corpus.options,
-        algorithm=default.algorithm,
-        tokenizer_id=default.id,
+def _make_corpus(attempt: _Attempt, corpus: Corpus) -> None:
+    manifest = _stored_manifest(attempt.place, corpus.id) or _assemble(attempt, corpus)
+    tokenizer = _default_tokenizer(attempt, corpus)
+    dataset = _encode(
+        attempt,
+        corpus_id=corpus.id,
+        tokenizer_id=tokenizer.id,
+        tokenizer_sha256=tokenizer.sha256 or "",
+        manifest=manifest,
     )
-
-
-def _sources(uow: UnitOfWork, corpus: Corpus) -> list[_Source]:
-    file_ids = uow.corpora.file_ids(corpus.id)
-    known = uow.files.get_many(file_ids)
-    return [
-        _Source(
-            id=file_id,
-            filename=known[file_id].filename if file_id in known else "",
-            sha256=known[file_id].sha256 if file_id in known else "",
-            pieces=tuple(blob.key for blob in uow.files.pieces(file_id)),
+    facts = manifest.model_dump(mode="json")
+    attempt.heartbeat.stop()
+    with attempt.place.database.unit_of_work(attempt.claim.project_id, write=True) as uow:
+        making.finish_corpus(
+            uow,
+            attempt.claim,
+            corpus=MadeCorpus(**{name: facts[name] for name in ("digest", "stats", "splits")}),
+            dataset=dataset,
+            doorbell=attempt.place.doorbell,
         )
-        for file_id in file_ids
-    ]
+        uow.commit()
 
 
-def _bring(place: Workplace, source: _Source, directory: Path) -> SourceFile:
-    """The file's bytes as one local file; what is stored in one piece is not copied.
-
-    Raises:
-        BadData: the file has been deleted since the corpus was asked for.
-    """
-    if not source.pieces:
-        raise BadData(
-            f"File {source.id!r} has been deleted before the corpus was made.",
-            code="file_deleted",
-            param="files",
-        )
-    if len(source.pieces) == 1:
-        path = place.store.materialise_file(source.pieces[0], cache=place.settings.cache_dir)
-    else:
-        directory.mkdir(exist_ok=True)
-        path = directory / source.id
-        with path.open("wb") as whole:
-            for key in source.pieces:
-                for chunk in place.store.open(key):
-                    whole.write(chunk)
-    return SourceFile(path=path, filename=source.filename, sha256=source.sha256, id=source.id)
-
-
-class _ProgressWriter:
-    """Writes progress once a second; a database that is away costs a few figures, no more."""
-
-    def __init__(self, place: Workplace, claim: Claim) -> None:
-        self._place = place
-        self._claim = claim
-        self._written_at = 0.0
-
-    def hear(self, message: FromChild) -> None:
-        """Write it if it is time."""
-        now = time.monotonic()
-        if not isinstance(message, Progressed) or now - self._written_at < _SECONDS_BETWEEN_WRITES:
-            return
-        self._written_at = now
-        try:
-            with self._place.database.unit_of_work(self._claim.project_id, write=True) as uow:
-                making.advance(uow, self._claim, stage=message.stage, fraction=message.fraction)
-                uow.commit()
-        except Unavailable as error:
-            _log.warning("Progress cannot be written: %s", error)
+def _assemble(attempt: _Attempt, corpus: Corpus) -> CorpusManifest:
+    """Read the files in pieces, and put the pieces together in the store."""
+    place, claim = attempt.place, attempt.claim
+    attempt.board.turn_to("reading")
+    with place.database.unit_of_work(claim.project_id, write=True) as uow:
+        pieces.plan_reading(uow, claim, doorbell=place.doorbell)
+        uow.commit()
+    work_along(
+        place,
+        claim,
+        PieceStage.READ,
+        attempt.child,
+        lease=attempt.heartbeat,
+        board=attempt.board,
+    )
+    with place.database.unit_of_work(claim.project_id) as uow:
+        prefixes = [piece.prefix or "" for piece in uow.pieces.of_corpus(corpus.id)]
+    attempt.board.turn_to("assembling")
+    base = None if corpus.extends_id is None else _stored_manifest(place, corpus.extends_id)
+    made = attempt.directory / "corpus"
+    attempt.do(
+        {
+            "make": "corpus",
+            "pieces": [
+                str(place.store.materialise(prefix, cache=place.settings.cache_dir))
+                for prefix in prefixes
+            ],
+            "options": corpus.options,
+            "base": None if base is None else base.model_dump_json(),
+            "directory": str(made),
+        }
+    )
+    _put_corpus(place, corpus.id, made)
+    return CorpusManifest.model_validate_json((made / MANIFEST_NAME).read_bytes())
 
 
-def _keep(
-    place: Workplace,
-    claim: Claim,
-    directory: Path,
-    recipe: _CorpusRecipe | _TokenizerRecipe,
-    result: Mapping[str, Any],
+def _put_corpus(place: Workplace, corpus_id: str, directory: Path) -> None:
+    """No fence in the address: whoever has lost the lease can only put the same bytes again."""
+    prefix = keys.corpus(corpus_id)
+    try:
+        place.store.put_directory(prefix, directory, last=MANIFEST_NAME)
+    except Conflict:  # another version of our libraries has made it; all of one version, then
+        place.store.delete_prefix(prefix)
+        place.store.put_directory(prefix, directory, last=MANIFEST_NAME)
+
+
+def _stored_manifest(place: Workplace, corpus_id: str) -> CorpusManifest | None:
+    """The manifest of a corpus that is whole in the store; None if it is not."""
+    try:
+        stored = b"".join(place.store.open(keys.corpus(corpus_id) + MANIFEST_NAME))
+    except NotFound:
+        return None
+    return CorpusManifest.model_validate_json(stored)
+
+
+def _default_tokenizer(attempt: _Attempt, corpus: Corpus) -> Tokenizer:
+    place, claim = attempt.place, attempt.claim
+    with place.database.unit_of_work(claim.project_id) as uow:
+        tokenizer = uow.tokenizers.get(corpus.default_tokenizer_id or "")
+    if tokenizer.status is ResourceStatus.READY:  # an earlier attempt has come so far
+        return tokenizer
+    attempt.board.turn_to("tokenizer")
+    made = _train_tokenizer(attempt, tokenizer, corpus_id=corpus.id)
+    with place.database.unit_of_work(claim.project_id, write=True) as uow:
+        making.finish_default_tokenizer(uow, claim, made)
+        tokenizer = uow.tokenizers.get(tokenizer.id)
+        uow.commit()
+    return tokenizer
+
+
+def _train_tokenizer(attempt: _Attempt, tokenizer: Tokenizer, *, corpus_id: str) -> MadeTokenizer:
+    directory = attempt.directory / "tokenizer"
+    made = attempt.do(
+        {
+            "make": "tokenizer",
+            "corpus": str(attempt.corpus(corpus_id)),
+            "vocab_size": tokenizer.requested_vocab_size,
+            "algorithm": tokenizer.algorithm,
+            "directory": str(directory),
+        }
+    )
+    attempt.place.store.put_directory(keys.tokenizer(tokenizer.id), directory)
+    return MadeTokenizer(**made)
+
+
+def _make_tokenizer(attempt: _Attempt, tokenizer: Tokenizer) -> None:
+    assert tokenizer.corpus_id is not None  # uploaded ones are not made
+    attempt.board.turn_to("tokenizer")
+    made = _train_tokenizer(attempt, tokenizer, corpus_id=tokenizer.corpus_id)
+    attempt.heartbeat.stop()
+    with attempt.place.database.unit_of_work(attempt.claim.project_id, write=True) as uow:
+        making.finish_tokenizer(uow, attempt.claim, tokenizer=made, doorbell=attempt.place.doorbell)
+        uow.commit()
+
+
+def _make_dataset(attempt: _Attempt, dataset: Dataset) -> None:
+    with attempt.place.database.unit_of_work(attempt.claim.project_id) as uow:
+        parents = datasets.parents(uow, dataset)
+    manifest = _stored_manifest(attempt.place, parents.corpus_id)
+    assert manifest is not None  # the corpus is ready
+    made = _encode(
+        attempt,
+        corpus_id=parents.corpus_id,
+        tokenizer_id=parents.tokenizer_id,
+        tokenizer_sha256=dataset.tokenizer_sha256,
+        manifest=manifest,
+    )
+    attempt.heartbeat.stop()
+    with attempt.place.database.unit_of_work(attempt.claim.project_id, write=True) as uow:
+        making.finish_dataset(uow, attempt.claim, dataset=made, doorbell=attempt.place.doorbell)
+        uow.commit()
+
+
+def _encode(
+    attempt: _Attempt,
     *,
-    heartbeat: Heartbeat,
-) -> None:
-    """Bytes first, then the one transaction that makes them count."""
-    if isinstance(recipe, _CorpusRecipe):
-        # No fence in the address: whoever has lost the lease can only put the same bytes again.
-        made = directory / corpus_process.CORPUS
-        place.store.put_directory(keys.corpus(claim.subject_id), made)
-    store_tokenizer(place, directory, recipe.tokenizer_id)
-    store_dataset(place, directory, result["dataset"])
-    tokenizer = making.MadeTokenizer(**result["tokenizer"])
+    corpus_id: str,
+    tokenizer_id: str,
+    tokenizer_sha256: str,
+    manifest: CorpusManifest,
+) -> MadeDataset:
+    """Encode a corpus in pieces, and put the dataset's manifest beside what has come of them.
+
+    Where the project has equal content encoded already, that is taken.
+    """
+    place, claim = attempt.place, attempt.claim
+    attempt.board.turn_to("encoding")
+    sizes = [
+        ShardSize(name=shard.name, num_bytes=shard.num_bytes)
+        for split in SPLIT_NAMES
+        for shard in manifest.splits[split].shards
+    ]
+    with place.database.unit_of_work(claim.project_id, write=True) as uow:
+        dataset = datasets.begin(
+            uow,
+            corpus_id=corpus_id,
+            tokenizer_id=tokenizer_id,
+            corpus_digest=manifest.digest,
+            tokenizer_sha256=tokenizer_sha256,
+        )
+        if dataset.status is ResourceStatus.READY:
+            assert dataset.manifest is not None  # it has been made
+            return MadeDataset(id=dataset.id, manifest=dataset.manifest)
+        pieces.plan_encoding(uow, claim, dataset, sizes, doorbell=place.doorbell)
+        uow.commit()
+    encoded = work_along(
+        place,
+        claim,
+        PieceStage.ENCODE,
+        attempt.child,
+        lease=attempt.heartbeat,
+        board=attempt.board,
+    )
+    directory = attempt.directory / "dataset"
+    joined = attempt.do(
+        {
+            "make": "dataset",
+            "corpus": str(bring_shards(place, corpus_id, [], attempt.directory / "parts")),
+            "tokenizer": str(bring_tokenizer(place, tokenizer_id)),
+            "shards": [shard for piece in encoded for shard in (piece.result or {})["shards"]],
+            "directory": str(directory),
+        }
+    )
+    place.store.put_directory(dataset.prefix, directory)
+    return MadeDataset(id=dataset.id, manifest=joined)
+
+
+def _leave(place: Workplace, claim: Claim, heartbeat: Heartbeat) -> None:
     heartbeat.stop()
     with place.database.unit_of_work(claim.project_id, write=True) as uow:
-        if isinstance(recipe, _CorpusRecipe):
-            making.finish_corpus(
-                uow,
-                claim,
-                corpus=making.MadeCorpus(**result["corpus"]),
-                tokenizer=tokenizer,
-                dataset=result["dataset"],
-                doorbell=place.doorbell,
-            )
-        else:
-            making.finish_tokenizer(
-                uow,
-                claim,
-                tokenizer=tokenizer,
-                dataset=result["dataset"],
-                doorbell=place.doorbell,
-            )
+        making.leave(uow, claim, doorbell=place.doorbell)
         uow.commit()
 
 

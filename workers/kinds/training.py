@@ -16,15 +16,12 @@ from db.tables import Checkpoint, Corpus
 from db.unit_of_work import UnitOfWork
 from services import checkpoints, datasets, job_runs
 from services.attempts import Claim
-from storage import keys
-from workers import corpus_process
+from services.doorbell import Doorbell
 from workers.children import Child, engine_environment
 from workers.failures import is_disk_full
 from workers.heartbeat import Heartbeat
-from workers.kinds.encoding import corpus_directory, run_corpus_process, store_dataset
 from workers.kinds.progress import ProgressBook
 from workers.kinds.unfinished import settle_unfinished
-from workers.messages import FromChild
 from workers.supervision import Ending, supervise
 from workers.workplace import Workplace
 
@@ -37,10 +34,7 @@ class _Assignment:
     """What an attempt at a job needs to know."""
 
     spec: JobSpec
-    corpus_id: str
-    tokenizer_id: str
-    dataset_prefix: str | None
-    """None: the corpus has not been encoded by this tokenizer yet."""
+    dataset_prefix: str
     execution: Mapping[str, Any] | None = None
     """How earlier attempts ran, with what they learned about the device's memory."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -63,16 +57,11 @@ def _attempt(place: Workplace, claim: Claim, directory: Path, *, heartbeat: Hear
     resume = _latest_whole_checkpoint(place, claim)
     with place.database.unit_of_work(claim.project_id, write=True) as uow:
         job_runs.start(uow, claim)
-        assignment = _assignment(uow, claim)
+        assignment = _assignment(uow, claim, doorbell=place.doorbell)
         uow.commit()
+    if assignment is None:
+        return
     prefix = assignment.dataset_prefix
-    if prefix is None:
-        ending = _encode(place, claim, assignment, directory / "encoding", heartbeat=heartbeat)
-        if not ending.is_done:
-            heartbeat.stop()
-            _end(place, claim, ending)
-            return
-        prefix = keys.dataset(str(ending.result["dataset"]["digest"]))
     book = ProgressBook(place, claim)
     child = Child(
         "workers.trainer_process",
@@ -107,16 +96,18 @@ def _attempt(place: Workplace, claim: Claim, directory: Path, *, heartbeat: Hear
         _end(place, claim, ending)
 
 
-def _assignment(uow: UnitOfWork, claim: Claim) -> _Assignment:
+def _assignment(uow: UnitOfWork, claim: Claim, *, doorbell: Doorbell) -> _Assignment | None:
+    """What is to be done; None if the dataset has gone, and the job waits for it again."""
     job = uow.jobs.get(claim.subject_id)
     corpus = uow.corpora.get(job.corpus_id)
     tokenizer = uow.tokenizers.get(job.tokenizer_id or "")
     dataset = datasets.find(uow, corpus=corpus, tokenizer=tokenizer)
+    if dataset is None:
+        job_runs.wait_for_dataset(uow, claim, corpus=corpus, tokenizer=tokenizer, doorbell=doorbell)
+        return None
     return _Assignment(
         spec=job_runs.spec_of(job),
-        corpus_id=corpus.id,
-        tokenizer_id=tokenizer.id,
-        dataset_prefix=None if dataset is None else dataset.prefix,
+        dataset_prefix=dataset.prefix,
         execution=job.execution,
         provenance=_provenance(uow, corpus, tokenizer_sha256=tokenizer.sha256),
     )
@@ -168,45 +159,6 @@ def _mark_corrupt(place: Workplace, claim: Claim, checkpoint: Checkpoint, *, rea
         uow.commit()
 
 
-def _encode(
-    place: Workplace,
-    claim: Claim,
-    assignment: _Assignment,
-    directory: Path,
-    *,
-    heartbeat: Heartbeat,
-) -> Ending:
-    """Make the dataset that this job is the first to need."""
-    tokenizer = place.store.materialise(
-        keys.tokenizer(assignment.tokenizer_id), cache=place.settings.cache_dir
-    )
-    ending = run_corpus_process(
-        place,
-        claim,
-        directory,
-        {
-            "make": "dataset",
-            "corpus": str(corpus_directory(place, assignment.corpus_id)),
-            "tokenizer": str(tokenizer / corpus_process.TOKENIZER_FILE),
-        },
-        heartbeat=heartbeat,
-        on_message=_ignore,
-    )
-    if ending.is_done:
-        manifest = ending.result["dataset"]
-        store_dataset(place, directory, manifest)
-        with place.database.unit_of_work(claim.project_id, write=True) as uow:
-            uow.work.require(claim.work_id, fence=claim.fence)
-            datasets.add(
-                uow,
-                corpus_id=assignment.corpus_id,
-                tokenizer_id=assignment.tokenizer_id,
-                manifest=manifest,
-            )
-            uow.commit()
-    return ending
-
-
 def _write_the_rest(book: ProgressBook, heartbeat: Heartbeat) -> None:
     """A database that is away now may come back before the heartbeat gives up."""
     while not heartbeat.is_lost and not book.write(even_if_recent=True):
@@ -240,7 +192,3 @@ def _make_room(place: Workplace, claim: Claim) -> None:
     with place.database.unit_of_work(claim.project_id, write=True) as uow:
         job_runs.make_room(uow, claim, store=place.store, doorbell=place.doorbell)
         uow.commit()
-
-
-def _ignore(message: FromChild) -> None:
-    del message

@@ -21,7 +21,7 @@ from corpora.pipeline import build_corpus
 from corpora.readers.source import SourceFile
 from corpora.tokenizer_training import train_tokenizer
 from db.repositories.metrics import MetricPoint
-from services import attempts, checkpoints, job_runs, making
+from services import attempts, checkpoints, datasets, job_runs, making
 from services.checkpoints import StoredCheckpoint
 from services.doorbell import SilentDoorbell
 from storage import keys
@@ -128,13 +128,27 @@ class Worker:
         with self.service.database.unit_of_work(write=True) as uow:
             corpus = uow.corpora.get(claim.subject_id)
             store.put_directory(keys.corpus(corpus.id), self.made.corpus)
-            store.put_directory(keys.dataset(facts["dataset"]["digest"]), self.made.dataset)
             writer = store.writer(
                 f"{keys.tokenizer(corpus.default_tokenizer_id or '')}tokenizer.json"
             )
             writer.write(self.made.tokenizer_json)
             writer.commit()
-            making.finish_corpus(uow, claim, **facts, doorbell=SilentDoorbell())
+            making.finish_default_tokenizer(uow, claim, facts["tokenizer"])
+            dataset = datasets.begin(
+                uow,
+                corpus_id=corpus.id,
+                tokenizer_id=corpus.default_tokenizer_id or "",
+                corpus_digest=facts["corpus"].digest,
+                tokenizer_sha256=facts["tokenizer"].sha256,
+            )
+            store.put_directory(dataset.prefix, self.made.dataset)
+            making.finish_corpus(
+                uow,
+                claim,
+                corpus=facts["corpus"],
+                dataset=making.MadeDataset(id=dataset.id, manifest=facts["dataset"]),
+                doorbell=SilentDoorbell(),
+            )
             uow.commit()
 
     def fail_corpus(self, message: str) -> None:

@@ -194,35 +194,42 @@ def test_a_tokenizer_is_found_again_by_its_recipe(uow: UnitOfWork) -> None:
     assert len(uow.tokenizers.page(corpus_id="corpus_1").items) == 3
 
 
-def test_a_dataset_is_kept_once_in_a_project_and_its_bytes_as_long_as_any_needs_them(
+def test_a_dataset_is_kept_once_in_a_project_and_apart_from_those_of_others(
     database: Database, other_project: str
 ) -> None:
-    def add(unit: UnitOfWork) -> Dataset:
-        return unit.datasets.add(
+    def add(unit: UnitOfWork) -> tuple[Dataset, bool]:
+        return unit.datasets.add_once(
             Dataset(
                 digest="dd",
+                corpus_digest="cc",
+                tokenizer_sha256="tt",
                 corpus_id="corpus_1",
                 tokenizer_id="tokenizer_1",
                 prefix="datasets/dd/",
-                num_train_tokens=5,
-                manifest={},
             )
         )
 
     with database.unit_of_work(write=True) as uow:
-        first = add(uow)
-        assert add(uow) is first
+        first, is_new = add(uow)
+        assert is_new
+        again, is_new = add(uow)
+        assert again is first
+        assert not is_new
+        assert uow.datasets.find_ready("dd") is None
+        first.status = ResourceStatus.READY
         uow.commit()
     with database.unit_of_work(other_project, write=True) as uow:
-        assert uow.datasets.find("dd") is None
-        theirs = add(uow)
+        assert uow.datasets.find_by_digest("dd") is None
+        theirs, is_new = add(uow)
+        assert is_new
         uow.datasets.delete(theirs)
-        assert uow.datasets.is_stored_for_others("datasets/dd/")
         uow.commit()
     with database.unit_of_work(write=True) as uow:
-        for dataset in uow.datasets.of_corpus("corpus_1"):
-            uow.datasets.delete(dataset)
-        assert not uow.datasets.is_stored_for_others("datasets/dd/")
+        assert uow.datasets.find_ready("dd") is not None
+        assert uow.datasets.of_corpus("corpus_2", digest="cc") == [
+            *uow.datasets.of_corpus("corpus_1", digest=None)
+        ]
+        assert uow.datasets.of_corpus("corpus_2", digest=None) == []
 
 
 def test_the_latest_checkpoint_is_the_complete_one_of_the_last_step(uow: UnitOfWork) -> None:

@@ -14,7 +14,7 @@ from core.job_request import JobRequest
 from core.processes import ProcessIdentity
 from db.engine import Database
 from db.tables import Corpus, File, Job, Tokenizer
-from services import attempts, checkpoints, corpora, jobs, making
+from services import attempts, checkpoints, corpora, datasets, jobs, making
 from services.attempts import Claim
 from services.checkpoints import StoredCheckpoint
 from storage import keys
@@ -104,6 +104,16 @@ class Office:
 
     def finish_corpus(self, claim: Claim) -> None:
         with self.database.unit_of_work(write=True) as uow:
+            corpus = uow.corpora.get(claim.subject_id)
+            made = self.made_tokenizer()
+            making.finish_default_tokenizer(uow, claim, made)
+            dataset = datasets.begin(
+                uow,
+                corpus_id=corpus.id,
+                tokenizer_id=corpus.default_tokenizer_id or "",
+                corpus_digest="c" * 64,
+                tokenizer_sha256=made.sha256,
+            )
             making.finish_corpus(
                 uow,
                 claim,
@@ -115,16 +125,29 @@ class Office:
                         "validation": {"num_documents": 1, "num_bytes": 4_000},
                     },
                 ),
-                tokenizer=self.made_tokenizer(),
-                dataset=DATASET_MANIFEST,
+                dataset=making.MadeDataset(id=dataset.id, manifest=DATASET_MANIFEST),
                 doorbell=self.doorbell,
             )
             uow.commit()
 
     def made_tokenizer(self, vocab_size: int = 512) -> making.MadeTokenizer:
         return making.MadeTokenizer(
-            vocab_size=vocab_size, sha256="7" * 64, stats={"bytes_per_token": 3.9}
+            vocab_size=vocab_size, sha256=f"{vocab_size:064}", stats={"bytes_per_token": 3.9}
         )
+
+    def finish_tokenizer(self, claim: Claim, *, vocab_size: int) -> None:
+        with self.database.unit_of_work(write=True) as uow:
+            making.finish_tokenizer(
+                uow, claim, tokenizer=self.made_tokenizer(vocab_size), doorbell=self.doorbell
+            )
+            uow.commit()
+
+    def finish_dataset(self, claim: Claim) -> None:
+        with self.database.unit_of_work(write=True) as uow:
+            making.start(uow, claim)
+            made = making.MadeDataset(id=claim.subject_id, manifest=DATASET_MANIFEST)
+            making.finish_dataset(uow, claim, dataset=made, doorbell=self.doorbell)
+            uow.commit()
 
     def commit_checkpoint(self, claim: Claim, *, step: int, loss: float | None = None) -> str:
         prefix = keys.checkpoint(claim.subject_id, step, claim.fence)

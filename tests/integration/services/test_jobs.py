@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from core.errors import Conflict, InvalidRequest, NotFound
-from core.lifecycle import JobStatus, ResourceStatus
-from services import job_changes, job_runs, jobs, making
-from tests.integration.services.conftest import DATASET_MANIFEST, Office
+from core.lifecycle import JobStatus, ResourceStatus, WorkKind
+from services import datasets, job_changes, job_runs, jobs, making
+from tests.integration.services.conftest import Office
 
 
 def cancel(office: Office, job_id: str) -> None:
@@ -53,7 +53,9 @@ def test_job_waits_for_its_corpus_and_then_gets_its_spec(office: Office) -> None
     assert office.claim("train.1").subject_id == job.id
 
 
-def test_job_waits_for_corpus_then_tokenizer_one_after_the_other(office: Office) -> None:
+def test_job_waits_for_corpus_then_tokenizer_then_dataset_one_after_the_other(
+    office: Office,
+) -> None:
     corpus = office.new_corpus()
     job = office.new_job(corpus.id, tokenizer={"vocab_size": 1024})
     assert office.try_claim("train.1") is None
@@ -62,19 +64,72 @@ def test_job_waits_for_corpus_then_tokenizer_one_after_the_other(office: Office)
     assert office.try_claim("train.1") is None
     claim = office.claim("corpus")
     assert claim.subject_id == office.job(job.id).tokenizer_id
-    with office.database.unit_of_work(write=True) as uow:
-        making.finish_tokenizer(
-            uow,
-            claim,
-            tokenizer=office.made_tokenizer(1024),
-            dataset={**DATASET_MANIFEST, "digest": "e" * 64},
-            doorbell=office.doorbell,
-        )
-        uow.commit()
+    office.finish_tokenizer(claim, vocab_size=1024)
     spec = office.job(job.id).spec
     assert spec is not None
     assert spec["model"]["vocab_size"] == 1024
+    assert office.try_claim("train.1") is None
+    claim = office.claim("corpus")
+    assert claim.kind is WorkKind.DATASET
+    with office.database.unit_of_work() as uow:
+        place = jobs.queue_place(uow, uow.jobs.get(job.id))
+    assert place is not None
+    assert f"dataset {claim.subject_id}" in place.waiting_reason
+    office.finish_dataset(claim)
     assert office.claim("train.1").subject_id == job.id
+
+
+def test_jobs_that_need_one_dataset_wait_for_one_piece_of_work(office: Office) -> None:
+    corpus = office.ready_corpus()
+    first = office.new_job(corpus.id, tokenizer={"vocab_size": 1024})
+    second = office.new_job(corpus.id, tokenizer={"vocab_size": 1024})
+    office.finish_tokenizer(office.claim("corpus"), vocab_size=1024)
+    third = office.new_job(corpus.id, tokenizer={"vocab_size": 1024})
+    claim = office.claim("corpus")
+    assert office.try_claim("corpus") is None
+    office.doorbell.take()
+    office.finish_dataset(claim)
+    assert office.doorbell.take() == ["train.1"] * 3
+    begun = {office.claim("train.1").subject_id for _ in range(3)}
+    assert begun == {first.id, second.id, third.id}
+    office.new_job(corpus.id, tokenizer={"vocab_size": 1024})
+    assert office.doorbell.take() == ["train.1"], "there is nothing to wait for"
+
+
+def test_job_fails_with_its_dataset_and_the_next_one_asks_anew(office: Office) -> None:
+    corpus = office.ready_corpus()
+    job = office.new_job(corpus.id, tokenizer={"vocab_size": 1024})
+    office.finish_tokenizer(office.claim("corpus"), vocab_size=1024)
+    claim = office.claim("corpus")
+    with office.database.unit_of_work(write=True) as uow:
+        making.fail(uow, claim, code="corpus_damaged", message="a shard is missing")
+        uow.commit()
+    error = office.job(job.id).error
+    assert error is not None
+    assert (error["code"], error["param"]) == ("dataset_failed", "corpus")
+    assert "a shard is missing" in error["message"]
+    office.new_job(corpus.id, tokenizer={"vocab_size": 1024})
+    assert office.claim("corpus").kind is WorkKind.DATASET
+
+
+def test_job_whose_dataset_has_gone_waits_until_it_is_made_again(office: Office) -> None:
+    corpus = office.ready_corpus()
+    job = office.new_job(corpus.id)
+    claim = office.claim("train.1")
+    with office.database.unit_of_work(write=True) as uow:
+        row = uow.corpora.get(corpus.id)
+        tokenizer = uow.tokenizers.get(corpus.default_tokenizer_id or "")
+        dataset = datasets.find(uow, corpus=row, tokenizer=tokenizer)
+        assert dataset is not None
+        datasets.delete(uow, dataset, store=office.store)
+        job_runs.wait_for_dataset(
+            uow, claim, corpus=row, tokenizer=tokenizer, doorbell=office.doorbell
+        )
+        uow.commit()
+    assert office.try_claim("train.1") is None
+    office.finish_dataset(office.claim("corpus"))
+    assert office.claim("train.1").subject_id == job.id
+    assert office.outcomes(job.id) == ["preempted", None]
 
 
 def test_jobs_of_one_wish_share_one_tokenizer(office: Office) -> None:

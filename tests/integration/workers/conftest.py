@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import subprocess
@@ -18,15 +19,17 @@ from core.corpus_options import CorpusOptions
 from core.job_request import JobRequest
 from core.processes import ProcessIdentity
 from core.settings import Settings
+from corpora.encode import encode_corpus
+from corpora.pipeline import build_corpus
+from corpora.readers.source import SourceFile
+from corpora.tokenizer import load_tokenizer
+from corpora.tokenizer_training import train_tokenizer
 from db.engine import Database
 from db.tables import Blob, Checkpoint, Corpus, File, Job
-from services import attempts, corpora, jobs, making
+from services import attempts, corpora, datasets, jobs, making
 from services.doorbell import Doorbell, SilentDoorbell
 from storage import keys
 from storage.local import LocalStore
-from training.ports import NeverStop
-from workers import corpus_process
-from workers.adapters import Output
 
 _WORDS = (
     *("the", "a", "small", "cat", "dog", "house", "river", "tree", "sings", "runs", "sleeps"),
@@ -165,46 +168,72 @@ class House:
 
 
 @pytest.fixture(scope="session")
-def made_corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """What a corpus process makes of a story, made once and in this process."""
+def made_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A story as a corpus, a tokenizer and a dataset, made once and in this process."""
     directory = tmp_path_factory.mktemp("made")
     text = directory / "story.txt"
     text.write_text(story(1))
-    task = {
-        "make": "corpus",
-        "files": [
-            {"path": str(text), "filename": "story.txt", "sha256": "5" * 64, "id": "file_story"}
-        ],
-        "options": CorpusOptions().model_dump(),
-        "algorithm": "bpe",
-    }
-    with (directory / "output").open("wb") as output:
-        code, result = corpus_process.perform(directory, task, Output(output), NeverStop())
-    assert code == 0
-    return directory, dict(result)
+    build_corpus(
+        [SourceFile(path=text, filename="story.txt", sha256="5" * 64, id="file_story")],
+        options=CorpusOptions(),
+        directory=directory / "corpus",
+        scratch=directory / "spool",
+        progress=lambda _: None,
+    )
+    tokenizer = train_tokenizer(
+        directory / "corpus", vocab_size=None, algorithm="bpe", progress=lambda _: None
+    )
+    (directory / "tokenizer").mkdir()
+    (directory / "tokenizer" / "tokenizer.json").write_bytes(tokenizer.json)
+    encode_corpus(
+        directory / "corpus",
+        tokenizer_json=tokenizer.json,
+        directory=directory / "dataset",
+        progress=lambda _: None,
+    )
+    return directory
 
 
 @pytest.fixture
-def ready(house: House, made_corpus: tuple[Path, dict[str, Any]]) -> House:
+def ready(house: House, made_corpus: Path) -> House:
     """A house with a corpus that is ready."""
-    directory, result = made_corpus
     corpus = house.new_corpus()
-    house.store.put_directory(keys.corpus(corpus.id), directory / "corpus")
-    house.store.put_directory(
-        keys.tokenizer(corpus.default_tokenizer_id or ""), directory / "tokenizer"
-    )
-    house.store.put_directory(keys.dataset(result["dataset"]["digest"]), directory / "dataset")
+    tokenizer_id = corpus.default_tokenizer_id or ""
+    house.store.put_directory(keys.corpus(corpus.id), made_corpus / "corpus")
+    house.store.put_directory(keys.tokenizer(tokenizer_id), made_corpus / "tokenizer")
+    manifest = json.loads((made_corpus / "corpus" / "manifest.json").read_text())
+    encoded = json.loads((made_corpus / "dataset" / "manifest.json").read_text())
     with house.database.unit_of_work(project_id=None, write=True) as uow:
         claim = attempts.begin(
             uow, queues=["corpus"], process=ProcessIdentity.of(os.getpid()), lease_seconds=30
         )
         assert claim is not None
+        making.finish_default_tokenizer(
+            uow,
+            claim,
+            making.MadeTokenizer(
+                vocab_size=load_tokenizer(
+                    (made_corpus / "tokenizer" / "tokenizer.json").read_bytes()
+                ).get_vocab_size(),
+                sha256=encoded["tokenizer_sha256"],
+                stats={},
+            ),
+        )
+        dataset = datasets.begin(
+            uow,
+            corpus_id=corpus.id,
+            tokenizer_id=tokenizer_id,
+            corpus_digest=manifest["digest"],
+            tokenizer_sha256=encoded["tokenizer_sha256"],
+        )
+        house.store.put_directory(dataset.prefix, made_corpus / "dataset")
         making.finish_corpus(
             uow,
             claim,
-            corpus=making.MadeCorpus(**result["corpus"]),
-            tokenizer=making.MadeTokenizer(**result["tokenizer"]),
-            dataset=result["dataset"],
+            corpus=making.MadeCorpus(
+                **{name: manifest[name] for name in ("digest", "stats", "splits")}
+            ),
+            dataset=making.MadeDataset(id=dataset.id, manifest=encoded),
             doorbell=house.doorbell,
         )
         uow.commit()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from core.processes import ProcessIdentity
 from services import attempts
 from tests.integration.workers.conftest import House, story
 from workers.heartbeat import Heartbeat
-from workers.kinds.encoding import run_corpus_process
+from workers.kinds.corpus_child import CorpusChild
 from workers.messages import FromChild
 from workers.workplace import Workplace
 
@@ -43,12 +44,16 @@ def test_no_child_goes_on_when_what_it_says_cannot_be_written(house: House) -> N
 
     heartbeat = Heartbeat(house.database, claim, settings=place.settings)
     file = {"path": str(text), "filename": "story.txt", "sha256": "5" * 64, "id": "file_story"}
-    task = {"make": "corpus", "files": [file], "options": {}, "algorithm": "bpe"}
+    task: dict[str, Any] = {
+        "make": "piece",
+        "files": [file],
+        "evaluation_file": None,
+        "options": {},
+        "directory": str(directory / "made"),
+    }
     try:
-        with pytest.raises(LeaseLost):
-            run_corpus_process(
-                place, claim, directory, task, heartbeat=heartbeat, on_message=refuse
-            )
+        with CorpusChild(place, claim, directory) as worker, pytest.raises(LeaseLost):
+            worker.do(task, lease=heartbeat, on_message=refuse, on_tick=lambda: None)
     finally:
         heartbeat.stop()
     child = ProcessIdentity.from_json(json.loads((directory / "child.json").read_text()))

@@ -7,6 +7,7 @@ import pytest
 from core.lifecycle import StopReason
 from training.ports import Candidate, Continuation, Filling, Plan
 from workers.messages import (
+    Assign,
     CheckpointSaved,
     Done,
     Failed,
@@ -19,7 +20,7 @@ from workers.messages import (
     Progressed,
     Stop,
     decode,
-    decode_stop,
+    decode_order,
     encode,
 )
 
@@ -74,4 +75,9 @@ def test_line_that_is_no_message_is_refused(line: bytes) -> None:
 
 
 def test_stop_order_survives_the_pipe() -> None:
-    assert decode_stop(encode(Stop(reason=StopReason.PAUSE))).reason is StopReason.PAUSE
+    assert decode_order(encode(Stop(reason=StopReason.PAUSE))) == Stop(reason=StopReason.PAUSE)
+
+
+def test_next_task_survives_the_pipe() -> None:
+    order = Assign(task={"make": "tokenizer", "vocab_size": None})
+    assert decode_order(encode(order)) == order
