@@ -79,6 +79,17 @@ class CorpusStats(Frozen):
     languages: dict[str, int] = Field(default={}, description="Empty: languages are not told apart")
 
 
+class SplitRule(Frozen):
+    """What decided on which side of the split a document is; extending a corpus takes it over."""
+
+    threshold: str = Field(pattern=r"^[0-9a-f]{16}$")
+    """Clusters whose hash is below are held out; hexadecimal, since JSON numbers lose bits."""
+    tails: dict[str, int] = Field(default={})
+    """About how many bytes are held out of the end of these documents, by fingerprint."""
+    num_documents: tuple[int, ...]
+    """How many documents were read in all for each version, the corpus's own last."""
+
+
 class CorpusManifest(Frozen):
     """What a corpus holds and how it was made."""
 
@@ -88,8 +99,7 @@ class CorpusManifest(Frozen):
     options: CorpusOptions
     stats: CorpusStats
     splits: dict[SplitName, CorpusSplit]
-    threshold: str
-    """Documents whose hash is below are validation; hexadecimal, since JSON numbers lose bits."""
+    split_rule: SplitRule
 
 
 class DocumentWriter:

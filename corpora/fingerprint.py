@@ -24,3 +24,15 @@ def fingerprint_of_folded(folded: bytes) -> Fingerprint:
     """The same of a text that is folded already."""
     whole = xxhash.xxh3_128_intdigest(folded)
     return whole >> 64, whole & _LOW_BITS
+
+
+def as_hexadecimal(fingerprint: Fingerprint) -> str:
+    """A fingerprint as text."""
+    high, low = fingerprint
+    return f"{high:016x}{low:016x}"
+
+
+def as_fingerprint(hexadecimal: str) -> Fingerprint:
+    """What :func:`as_hexadecimal` wrote."""
+    whole = int(hexadecimal, 16)
+    return whole >> 64, whole & _LOW_BITS

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+Rows = NDArray[np.void]
+"""Rows of a type with named fields."""
+
 
 class Partitions:
     """Rows of one type in files, by the remainder of a key."""
@@ -17,7 +20,7 @@ class Partitions:
         self._dtype = dtype
         self._paths = [directory / f"{name}-{i:05d}.bin" for i in range(max(1, number))]
 
-    def add(self, rows: NDArray[Any], *, key: NDArray[np.uint64]) -> None:
+    def add(self, rows: Rows, *, key: NDArray[np.uint64]) -> None:
         """Append each row to the partition of its key."""
         index = key % np.uint64(len(self._paths))
         order = np.argsort(index, kind="stable")
@@ -29,12 +32,24 @@ class Partitions:
                 with path.open("ab") as file:
                     rows[borders[i] : borders[i + 1]].tofile(file)
 
-    def drain(self) -> Iterator[NDArray[Any]]:
+    def drain(self) -> Iterator[Rows]:
         """The rows of one partition after another; each is gone from the disk afterwards."""
         for path in self._paths:
             if path.exists():
                 yield np.fromfile(path, dtype=self._dtype)
                 path.unlink()
+
+    def chunks(self, number: int, *, num_rows: int) -> Iterator[Rows]:
+        """The rows of one partition, ``num_rows`` at a time; they stay on the disk."""
+        path = self._paths[number]
+        num_bytes = path.stat().st_size if path.exists() else 0
+        for offset in range(0, num_bytes, num_rows * self._dtype.itemsize):
+            yield np.fromfile(path, dtype=self._dtype, count=num_rows, offset=offset)
+
+    def clear(self) -> None:
+        """Remove all rows from the disk."""
+        for path in self._paths:
+            path.unlink(missing_ok=True)
 
 
 def group_starts(*sorted_keys: NDArray[Any]) -> NDArray[np.int64]:

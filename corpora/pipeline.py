@@ -18,7 +18,7 @@ from typing import Any, Final
 from core.corpus_options import CorpusOptions
 from core.errors import BadData
 from corpora.clusters import ClusterExamples
-from corpora.deduplicate import find_repeats, no_duplicates
+from corpora.deduplicate import Duplicates, find_repeats, no_duplicates
 from corpora.documents import (
     DOCUMENTS_NAME,
     MANIFEST_NAME,
@@ -28,12 +28,13 @@ from corpora.documents import (
 )
 from corpora.durable import sync_directory, write_durably
 from corpora.findings import PieceFindings, merge_findings
+from corpora.near_duplicates import Inheritance, find_near_duplicates
 from corpora.plan import SourceSize, plan_pieces
 from corpora.progress import Progress, ProgressCallback, part_of
 from corpora.readers.source import SourceFile
 from corpora.reading import PieceManifest, read_findings, read_piece, read_piece_manifest
 from corpora.report_composer import compose_report
-from corpora.split import choose_split
+from corpora.split import Split, choose_split
 from corpora.spool import Spool
 from corpora.tally import Tally
 from corpora.writing import DocumentSorter, Written
@@ -133,14 +134,10 @@ def assemble_corpus(
     (directory / DOCUMENTS_NAME).mkdir(parents=True, exist_ok=True)
     with _room_in(scratch) as room:
         progress(Progress("deduplicating", 0.0, findings.num_files, findings.num_records))
-        find = no_duplicates if options.deduplicate == "none" else find_repeats
-        duplicates = find(spool, scratch=room)
-        split = choose_split(
-            spool,
-            duplicates,
-            fraction=options.validation_fraction,
-            inherited_threshold=base.threshold if base else None,
-        )
+        inherited = Split.inherited(base.split_rule) if base else None
+        earlier = base.split_rule.num_documents if base else ()
+        duplicates = _find_duplicates(spool, options, inherited, earlier, scratch=room)
+        split = inherited or choose_split(spool, duplicates, fraction=options.validation_fraction)
         sorter = DocumentSorter(
             spool,
             duplicates,
@@ -159,7 +156,7 @@ def assemble_corpus(
         options=options,
         stats=stats,
         splits=written.splits,
-        threshold=f"{split.threshold:016x}",
+        split_rule=split.rule([*earlier, spool.num_documents]),
     )
     report = compose_report(
         findings, manifests, stats=stats, options=options, split=split, written=written
@@ -170,6 +167,32 @@ def assemble_corpus(
     sync_directory(directory)
     progress(Progress("writing", 1.0, stats.num_files, stats.num_records, stats.num_bytes))
     return manifest
+
+
+def _find_duplicates(
+    spool: Spool,
+    options: CorpusOptions,
+    inherited: Split | None,
+    earlier: Sequence[int],
+    *,
+    scratch: Path,
+) -> Duplicates:
+    match options.deduplicate:
+        case "none":
+            return no_duplicates(spool, scratch=scratch)
+        case "exact":
+            return find_repeats(spool, scratch=scratch)
+        case "near":
+            inheritance = (
+                Inheritance(
+                    num_documents=tuple(earlier),
+                    threshold=inherited.threshold,
+                    pinned=frozenset(inherited.tails),
+                )
+                if inherited
+                else None
+            )
+            return find_near_duplicates(spool, scratch=scratch, inheritance=inheritance)
 
 
 @contextmanager

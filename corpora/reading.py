@@ -5,6 +5,7 @@
     manifest.json     written last
     texts.jsonl.zst   the documents, as a corpus stores them
     facts.bin         a row of ``corpora.spool.FACTS_DTYPE`` for each
+    signatures.bin    for near deduplication alone: the MinHash signature of each
     findings.json     what was found on the way
 
 Pieces are read apart from each other, in any order and by anyone: equal files and options give
@@ -25,7 +26,6 @@ from core.frozen import Frozen
 from corpora.cleaning import Cleaner
 from corpora.durable import HashedFile, sync_directory, write_durably
 from corpora.findings import Findings, PieceFindings
-from corpora.fingerprint import fingerprint
 from corpora.progress import Progress, ProgressCallback
 from corpora.readers.record import Dropped, Record
 from corpora.readers.source import SourceFile, read_records
@@ -89,7 +89,7 @@ def read_piece(
         files,
         options=options,
         cleaner=Cleaner(options.clean, evaluation_file=evaluation_file),
-        spool=SpoolWriter(directory),
+        spool=SpoolWriter(directory, with_signatures=options.deduplicate == "near"),
         progress=progress,
     )
     findings, written = reading.run()
@@ -234,7 +234,6 @@ class _Reading:
             return
         cleaned_bytes = self._spool.add(
             cleaned.text,
-            fingerprint=fingerprint(cleaned.text),
             file=file,
             place=record.place,
             record=number,

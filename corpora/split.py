@@ -7,7 +7,7 @@ not depend on what else the corpus holds, unless the threshold has to be raised.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corpora.deduplicate import Duplicates
+from corpora.documents import SplitRule
+from corpora.fingerprint import Fingerprint, as_fingerprint, as_hexadecimal
 from corpora.readers.plain import BORDERS
 from corpora.spool import Spool
 
@@ -38,8 +40,25 @@ class Split:
 
     threshold: int
     """Documents whose cluster's hash is below this are held out whole."""
-    tails: dict[tuple[int, int], int] = field(default_factory=dict)
-    """About how many bytes are held out of the end of these documents, by fingerprint."""
+    tails: dict[Fingerprint, int] = field(default_factory=dict)
+    """About how many bytes are held out of the end of these documents."""
+    is_inherited: bool = False
+    """It was chosen for the corpus that this one extends."""
+
+    @classmethod
+    def inherited(cls, rule: SplitRule) -> Split:
+        """The split of the corpus that is extended."""
+        tails = {as_fingerprint(name): num_bytes for name, num_bytes in rule.tails.items()}
+        return cls(int(rule.threshold, 16), tails, is_inherited=True)
+
+    def rule(self, num_documents: Sequence[int]) -> SplitRule:
+        """As it is stored; ``num_documents`` were read for each version."""
+        tails = {as_hexadecimal(fingerprint): take for fingerprint, take in self.tails.items()}
+        return SplitRule(
+            threshold=f"{self.threshold:016x}",
+            tails=dict(sorted(tails.items())),
+            num_documents=tuple(num_documents),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +96,13 @@ class _Corpus:
         )
 
 
-def choose_split(
-    spool: Spool,
-    duplicates: Duplicates,
-    *,
-    fraction: float,
-    inherited_threshold: str | None = None,
-) -> Split:
+def choose_split(spool: Spool, duplicates: Duplicates, *, fraction: float) -> Split:
     """Hold out about ``fraction`` of the text, by its bytes.
 
     The threshold starts at ``fraction`` and is raised until validation holds 1 % of the bytes (of a
     small corpus more). If no threshold gives that without taking more than a tenth, as with one
-    book, the tails of the longest documents are held out instead. An inherited threshold stands.
+    book, the tails of the longest documents are held out instead.
     """
-    if inherited_threshold is not None:
-        return Split(int(inherited_threshold, 16))
     corpus = _Corpus(spool, duplicates)
     least = max(
         LEAST_SHARE * corpus.num_bytes, min(ENOUGH_BYTES, LEAST_SHARE_IF_SMALL * corpus.num_bytes)
@@ -154,9 +165,9 @@ def _bytes_by_hash(corpus: _Corpus, bin_index: int) -> dict[int, int]:
     return sums
 
 
-def _choose_tails(corpus: _Corpus, *, goal: int, most_share: float) -> dict[tuple[int, int], int]:
+def _choose_tails(corpus: _Corpus, *, goal: int, most_share: float) -> dict[Fingerprint, int]:
     """Take from the longest documents, no more than ``most_share`` of each, until it is enough."""
-    tails: dict[tuple[int, int], int] = {}
+    tails: dict[Fingerprint, int] = {}
     for num_bytes, high, low in _longest(corpus):
         # a cut may be half a tail too early
         take = min(int(num_bytes * most_share / MOST_OF_WANTED), goal)

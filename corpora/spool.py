@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 
 from corpora.documents import read_lines
 from corpora.durable import HashedFile
-from corpora.fingerprint import Fingerprint
+from corpora.fingerprint import fingerprint_of_folded, fold
+from corpora.minhash import NUM_HASHES, Signatures, signatures
 
 TEXTS_NAME: Final = "texts.jsonl.zst"
 FACTS_NAME: Final = "facts.bin"
+SIGNATURES_NAME: Final = "signatures.bin"
 FACTS_DTYPE: Final = np.dtype(
     [
         ("high", "<u8"),
@@ -38,10 +40,13 @@ FACTS_DTYPE: Final = np.dtype(
 """Both halves of the fingerprint, the UTF-8 bytes, the file's place in its piece, the language or
 nothing, and the digest of the very text."""
 CHUNK_ROWS: Final = 2**18
+SIGNATURES_AT_ONCE: Final = 2**15
 
 _ROW = struct.Struct("<QQII8s32s")
 _ROWS_BUFFERED = 2**12
+_FOLDED_BYTES_BUFFERED = 2**20
 _FAST_LEVEL = 1
+_SIGNATURE_BYTES = NUM_HASHES * 2
 
 Facts = NDArray[np.void]
 
@@ -49,18 +54,21 @@ Facts = NDArray[np.void]
 class SpoolWriter:
     """Takes the documents of one piece, in the order in which they are read."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, with_signatures: bool = False) -> None:
+        """``with_signatures`` for near deduplication: it makes them of the documents' shingles."""
         self.num_documents = 0
         self._compressor = zstandard.ZstdCompressor(level=_FAST_LEVEL).compressobj()
         self._texts = HashedFile(directory / TEXTS_NAME)
         self._facts = HashedFile(directory / FACTS_NAME)
         self._rows = bytearray()
+        self._signatures = HashedFile(directory / SIGNATURES_NAME) if with_signatures else None
+        self._folded: list[bytes] = []
+        self._num_folded_bytes = 0
 
     def add(
         self,
         text: str,
         *,
-        fingerprint: Fingerprint,
         file: str,
         place: str,
         record: int,
@@ -69,7 +77,13 @@ class SpoolWriter:
     ) -> int:
         """Append a document; answers its UTF-8 bytes."""
         data = text.encode()
-        high, low = fingerprint
+        folded = fold(text)
+        high, low = fingerprint_of_folded(folded)
+        if self._signatures is not None:
+            self._folded.append(folded)
+            self._num_folded_bytes += len(folded)
+            if self._num_folded_bytes >= _FOLDED_BYTES_BUFFERED:
+                self._sign()
         digest = hashlib.sha256(data).digest()
         self._rows += _ROW.pack(high, low, len(data), file_index, (language or "").encode(), digest)
         if len(self._rows) >= _ROW.size * _ROWS_BUFFERED:
@@ -84,13 +98,25 @@ class SpoolWriter:
         """Write what is buffered, durably; answers the files."""
         self._texts.write(self._compressor.flush())
         self._flush_rows()
+        self._sign()
         self.abandon()
-        return [self._texts, self._facts]
+        return self._files
 
     def abandon(self) -> None:
         """Let go of the files; finishing does the same when all is written."""
-        self._texts.close()
-        self._facts.close()
+        for file in self._files:
+            file.close()
+
+    @property
+    def _files(self) -> list[HashedFile]:
+        files = [self._texts, self._facts]
+        return files if self._signatures is None else [*files, self._signatures]
+
+    def _sign(self) -> None:
+        if self._signatures is not None:
+            self._signatures.write(signatures(self._folded).astype("<u2").tobytes())
+            self._folded.clear()
+            self._num_folded_bytes = 0
 
     def _flush_rows(self) -> None:
         self._facts.write(bytes(self._rows))
@@ -106,6 +132,7 @@ class Spool:
         self._num_documents = [
             (piece / FACTS_NAME).stat().st_size // FACTS_DTYPE.itemsize for piece in pieces
         ]
+        self._piece_ends = np.cumsum(self._num_documents)
         self.num_documents = sum(self._num_documents)
 
     def facts(self) -> Iterator[tuple[int, Facts]]:
@@ -128,6 +155,32 @@ class Spool:
                 )
                 yield number, ordinal, facts
                 ordinal += len(facts)
+
+    def signatures(self) -> Iterator[tuple[int, Signatures]]:
+        """Chunks of the documents' signatures, each with the ordinal of its first."""
+        ordinal = 0
+        for piece, num_documents in zip(self._pieces, self._num_documents, strict=True):
+            for start in range(0, num_documents, SIGNATURES_AT_ONCE):
+                chunk = np.fromfile(
+                    piece / SIGNATURES_NAME,
+                    dtype="<u2",
+                    count=SIGNATURES_AT_ONCE * NUM_HASHES,
+                    offset=start * _SIGNATURE_BYTES,
+                ).reshape(-1, NUM_HASHES)
+                yield ordinal, chunk
+                ordinal += len(chunk)
+
+    def signatures_of(self, ordinals: NDArray[np.int64]) -> Signatures:
+        """The signatures of these documents, uint16 [num_ordinals, NUM_HASHES]."""
+        found = np.empty((len(ordinals), NUM_HASHES), dtype=np.uint16)
+        piece_of = np.searchsorted(self._piece_ends, ordinals, side="right")
+        for number in np.unique(piece_of).tolist():
+            is_inside = piece_of == number
+            # mapped anew each time: what was touched does not stay in memory
+            table = np.memmap(self._pieces[number] / SIGNATURES_NAME, dtype="<u2", mode="r")
+            num_before = int(self._piece_ends[number]) - self._num_documents[number]
+            found[is_inside] = table.reshape(-1, NUM_HASHES)[ordinals[is_inside] - num_before]
+        return found
 
     def lines(self) -> Iterator[bytes]:
         """Each document as the line that a corpus stores."""

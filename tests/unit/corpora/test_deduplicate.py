@@ -15,7 +15,7 @@ from corpora.spool import Spool, SpoolWriter
 def spooled(directory: Path, texts: list[str]) -> Spool:
     writer = SpoolWriter(directory)
     for number, text in enumerate(texts):
-        writer.add(text, fingerprint=fingerprint(text), file="a", place="b", record=number)
+        writer.add(text, file="a", place="b", record=number)
     writer.finish()
     return Spool([directory])
 
