@@ -73,13 +73,9 @@ class Cleaner:
             record: what a reader yielded.
             notice: told of NULs that were removed.
         """
-        if not is_text(record.text):
-            return _dropped(record, "not_text")
-        text = without_nul(record.text, record.place, notice)
-        if self._normalises:
-            text = normalise(text)
-        if not text or text.isspace():
-            return _dropped(record, "empty")
+        text = self._text_of(record, notice)
+        if isinstance(text, Dropped):
+            return text
         language = self._identifier.identify(text)
         if self._languages is not None and language not in self._languages:
             return _dropped(record, "language")
@@ -90,6 +86,20 @@ class Cleaner:
             return _dropped(record, "contaminated")
         text, redactions = redact(judged.text, self._removals)
         return Cleaned(text, language, redactions, judged.removed_lines)
+
+    def _text_of(self, record: Record, notice: Notice) -> str | Dropped:
+        """The record's text, normalised, if it is one."""
+        if not is_text(record.text):
+            return _dropped(record, "not_text")
+        text = without_nul(record.text, record.place, notice)
+        if self._normalises:
+            text = normalise(text)
+        if not text or text.isspace():
+            return _dropped(record, "empty")
+        # what was taken out may have been most of what made it a text
+        if len(text) < len(record.text) and not is_text(text):
+            return _dropped(record, "not_text")
+        return text
 
 
 def normalise(text: str) -> str:

@@ -54,10 +54,9 @@ class Ngrams:
 
         Of equally frequent ones the longest counts. What occurs only once is no repetition.
         """
-        limit = max_share * self._num_characters
         # no run occurs more often than the shorter ones in it
         bound = min((most for m, most in self._most_occurrences.items() if m <= n), default=None)
-        if bound is not None and bound * self._longest(n) <= limit:
+        if bound is not None and bound * self._longest(n) / self._num_characters <= max_share:
             return False
         hashes = hash_ngrams(self._numbers, n)
         if not len(hashes):
@@ -66,11 +65,12 @@ class Ngrams:
         starts = np.flatnonzero(np.concatenate(([True], in_order[1:] != in_order[:-1])))
         counts = np.diff(starts, append=len(in_order))
         most = self._most_occurrences[n] = int(counts.max())
-        if most == 1 or most * self._longest(n) <= limit:
+        if most == 1 or most * self._longest(n) / self._num_characters <= max_share:
             return False
         is_top = np.isin(hashes, in_order[starts[counts == most]])
         longest = hashes[np.flatnonzero(is_top)[np.argmax(self._lengths(n)[is_top])]]
-        return self._num_covered(np.flatnonzero(hashes == longest), n) > limit
+        num_covered = self._num_covered(np.flatnonzero(hashes == longest), n)
+        return num_covered / self._num_characters > max_share
 
     def repeated_exceed(self, n: int, *, max_share: float) -> bool:
         """Whether runs of ``n`` words that stood there before have more of the characters.

@@ -43,25 +43,25 @@ def mean_word_length(view: TextView, limits: limits_of.GopherMeanWordLength) -> 
 
 def symbols(view: TextView, limits: limits_of.GopherSymbols) -> bool:
     """More hash signs or more ellipses for each word."""
-    most = limits.max_per_word * view.num_words
-    return view.text.count("#") > most or sum(map(view.text.count, _ELLIPSES)) > most
+    most = max(view.text.count("#"), sum(map(view.text.count, _ELLIPSES)))
+    return most / view.num_words > limits.max_per_word
 
 
 def bullet_lines(view: TextView, limits: limits_of.GopherBulletLines) -> bool:
     """More lines that begin with a bullet."""
     num_bullets = sum(line[0] in BULLETS for line in view.lines)
-    return num_bullets > limits.max_share * len(view.lines)
+    return num_bullets / len(view.lines) > limits.max_share
 
 
 def ellipsis_lines(view: TextView, limits: limits_of.GopherEllipsisLines) -> bool:
     """More lines that end with an ellipsis."""
     num_ellipses = sum(line.endswith(_ELLIPSES) for line in view.lines)
-    return num_ellipses > limits.max_share * len(view.lines)
+    return num_ellipses / len(view.lines) > limits.max_share
 
 
 def alphabetic_words(view: TextView, limits: limits_of.GopherAlphabeticWords) -> bool:
     """Fewer words that have a letter."""
-    return view.num_alphabetic_words < limits.min_share * view.num_words
+    return view.num_alphabetic_words / view.num_words < limits.min_share
 
 
 def stop_words(view: TextView, limits: limits_of.GopherStopWords) -> bool:
@@ -73,19 +73,19 @@ def stop_words(view: TextView, limits: limits_of.GopherStopWords) -> bool:
 
 def duplicate_lines(view: TextView, limits: limits_of.GopherDuplicateLines) -> bool:
     """More lines that stood there before."""
-    return view.repeated_lines.num_parts > limits.max_share * len(view.lines)
+    return view.repeated_lines.num_parts / len(view.lines) > limits.max_share
 
 
 def duplicate_line_characters(
     view: TextView, limits: limits_of.GopherDuplicateLineCharacters
 ) -> bool:
     """More characters in such lines."""
-    return view.repeated_lines.num_characters > limits.max_share * view.num_line_characters
+    return view.repeated_lines.num_characters / view.num_line_characters > limits.max_share
 
 
 def duplicate_paragraphs(view: TextView, limits: limits_of.GopherDuplicateParagraphs) -> bool:
     """More paragraphs that stood there before."""
-    return view.repeated_paragraphs.num_parts > limits.max_share * len(view.paragraphs)
+    return view.repeated_paragraphs.num_parts / len(view.paragraphs) > limits.max_share
 
 
 def duplicate_paragraph_characters(
@@ -93,7 +93,7 @@ def duplicate_paragraph_characters(
 ) -> bool:
     """More characters in such paragraphs."""
     num_characters = view.repeated_paragraphs.num_characters
-    return num_characters > limits.max_share * sum(map(len, view.paragraphs))
+    return num_characters / sum(map(len, view.paragraphs)) > limits.max_share
 
 
 def top_ngrams(n: int) -> Rule:
@@ -124,25 +124,25 @@ def sentences(view: TextView, limits: limits_of.C4Sentences) -> bool:
 def line_punctuation(view: TextView, limits: limits_of.FinewebLinePunctuation) -> bool:
     """No more lines than so many that end in terminal punctuation."""
     num_ended = sum(line[-1] in TERMINAL_PUNCTUATION for line in view.lines)
-    return num_ended <= limits.min_share * len(view.lines)
+    return num_ended / len(view.lines) <= limits.min_share
 
 
 def short_lines(view: TextView, limits: limits_of.FinewebShortLines) -> bool:
     """So many short lines, or more."""
     num_short = sum(len(line) <= limits.max_characters for line in view.lines)
-    return num_short >= limits.max_share * len(view.lines)
+    return num_short / len(view.lines) >= limits.max_share
 
 
 def few_repeated_line_characters(
     view: TextView, limits: limits_of.FinewebDuplicateLineCharacters
 ) -> bool:
     """So many characters in lines that stood there before, or more."""
-    return view.repeated_lines.num_characters >= limits.max_share * view.num_line_characters
+    return view.repeated_lines.num_characters / view.num_line_characters >= limits.max_share
 
 
 def newlines(view: TextView, limits: limits_of.FinewebNewlines) -> bool:
     """More line breaks for each word."""
-    return len(view.lines) - 1 > limits.max_per_word * view.num_words
+    return (len(view.lines) - 1) / view.num_words > limits.max_per_word
 
 
 def line_length(view: TextView, limits: limits_of.StackLineLength) -> bool:
@@ -153,12 +153,12 @@ def line_length(view: TextView, limits: limits_of.StackLineLength) -> bool:
 def mean_line_length(view: TextView, limits: limits_of.StackMeanLineLength) -> bool:
     """Longer lines on average."""
     lengths = view.line_lengths
-    return sum(lengths) > limits.max_characters * len(lengths)
+    return sum(lengths) / len(lengths) > limits.max_characters
 
 
 def alphanumeric(view: TextView, limits: limits_of.StackAlphanumeric) -> bool:
     """Fewer letters and digits."""
-    return view.num_alphanumeric < limits.min_share * len(view.text)
+    return view.num_alphanumeric / len(view.text) < limits.min_share
 
 
 def generated(view: TextView, limits: limits_of.StackGenerated) -> bool:
