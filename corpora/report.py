@@ -157,7 +157,10 @@ class LeakageReport(Frozen):
     """Held-out documents whose like stands in the training split; counted, and always none."""
 
     num_exact: int = Field(description="Held-out documents that equal a training document")
-    num_near: int = Field(description="Held-out documents in one cluster with a training document")
+    num_near: int | None = Field(
+        description="Held-out documents in one cluster with a training document; null where only "
+        "exact duplicates were looked for"
+    )
 
 
 class SplitReport(Frozen):
@@ -191,6 +194,9 @@ class CorpusReport(Frozen):
     dropped: dict[str, Reason] = Field(description="Records that gave no document, by reason")
     duplicates: DuplicatesReport
     redactions: dict[str, int] = Field(description="Pieces of text that were replaced, by kind")
+    removed_lines: dict[str, int] = Field(
+        description="Lines that were taken out of documents, by filter"
+    )
     bad_bytes: BadBytesReport
     cut_files: tuple[CutFile, ...]
     lengths: tuple[LengthBin, ...]

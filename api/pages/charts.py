@@ -119,13 +119,13 @@ def _divided(parts: Sequence[Part], *, x: float, pixels: float, whole: int) -> I
     for part in parts:
         height = max(part.number * pixels, _THINNEST)
         yield element("rect", class_=part.style, x=x, y=top, width=_NODE, height=height, rx=2)
-        middle = max(top + height / 2 - 4, label_top + 6)
+        middle = max(top + height / 2 - 4, label_top + 12)
         side = x + _NODE + 10
         yield _label(part.name, x=side, y=middle, anchor="start")
         amount = f"{size(part.number)}, {share(part.number, whole)}"
         yield _label(amount, x=side, y=middle + 17, style="strong", anchor="start")
         top += height
-        label_top = middle + 26
+        label_top = middle + 22
 
 
 _COLUMNS_TOP: Final = 26

@@ -14,8 +14,9 @@ from api.documentation import corpus_body, failures
 from api.errors import CheckedBodyError
 from api.guarded_route import GuardedRoute, read_json
 from api.json_body import parse_json
+from api.pages.frame import page_headers
 from api.pages.negotiation import wants_page
-from api.pages.report import page_headers, report_page
+from api.pages.report import report_page
 from api.receive import Destination, Upload, receive_form
 from api.schemas.base import Deleted, ListAnswer, list_of
 from api.schemas.corpora import (
@@ -246,6 +247,7 @@ def _create(
             name=wanted.name,
             file_ids=file_ids,
             options=wanted.options,
+            extends=wanted.extends,
             metadata=wanted.metadata,
             doorbell=service.doorbell,
         )

@@ -12,6 +12,7 @@ from core.cleaning_options import CleaningOptions, profile_as_cleaning
 from core.clock import unix_seconds
 from core.corpus_options import CorpusOptions
 from core.job_request import MAX_NAME_LENGTH
+from core.lifecycle import ResourceStatus
 from core.objectives import CausalObjective, Objective
 from corpora.report import CorpusReport
 from db.tables import Corpus, Tokenizer
@@ -25,6 +26,13 @@ class CorpusFields(CorpusOptions):
     """How to make a corpus: the fields that a JSON body and a form share."""
 
     name: Name | None = Field(default=None, description="For people; the id if there is none")
+    extends: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=128,
+        description="The id of a corpus whose documents this one has as well, without reading them "
+        "again; its options hold, and its held-out documents stay held out",
+    )
     metadata: Metadata = Field(default={})
 
     @property
@@ -42,6 +50,19 @@ class CorpusRequest(CorpusFields):
     )
 
 
+class CorpusProcessing(Answer):
+    """How far the present stage of a corpus is; what the stage does not count is null."""
+
+    num_files: int | None = None
+    total_files: int | None = None
+    num_records: int | None = None
+    num_documents: int | None = None
+    num_bytes: int | None = Field(default=None, description="Of the files as they are stored")
+    total_bytes: int | None = None
+    bytes_per_second: float | None = None
+    eta_seconds: float | None = Field(default=None, description="Until the corpus is ready")
+
+
 class CorpusObject(Answer):
     """A corpus: documents made from files."""
 
@@ -53,7 +74,9 @@ class CorpusObject(Answer):
     status: Literal["queued", "processing", "ready", "failed"]
     progress: float = Field(ge=0, le=1, description="Of the whole way to ready")
     stage: str | None = Field(default=None, description="What is being done just now")
-    files: list[str] = Field(description="The ids of its files")
+    processing: CorpusProcessing | None = Field(description="Only while it is being made")
+    extends: str | None = Field(description="The corpus whose documents it has as well")
+    files: list[str] = Field(description="The ids of its files, those of extends included")
     format: str
     text_field: str
     clean: Annotated[CleaningOptions, BeforeValidator(profile_as_cleaning)]
@@ -77,6 +100,8 @@ class CorpusObject(Answer):
             status=corpus.status.value,
             progress=corpus.progress,
             stage=corpus.stage,
+            processing=_processing(corpus),
+            extends=corpus.extends_id,
             files=list(file_ids),
             **corpus.options,
             digest=corpus.digest,
@@ -86,6 +111,12 @@ class CorpusObject(Answer):
             error=corpus.error,
             metadata=corpus.metadata_,
         )
+
+
+def _processing(corpus: Corpus) -> CorpusProcessing | None:
+    if corpus.status is not ResourceStatus.PROCESSING:
+        return None
+    return CorpusProcessing.model_validate(corpus.processing or {})
 
 
 class DocumentObject(Answer):

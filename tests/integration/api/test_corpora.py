@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import json
+import re
+from typing import Any
 
+import httpx
 import pytest
 from starlette.testclient import TestClient
 
+from api.schemas.corpora import CorpusRequest
+from services import making
 from tests.integration.api.conftest import Made, Worker
 
 
@@ -26,6 +31,99 @@ def test_one_call_uploads_and_builds(client: TestClient) -> None:
 def test_a_text_field_of_a_form_stays_text(client: TestClient) -> None:
     answer = client.post("/v1/corpora", data={"name": "1e5"}, files={"file": ("a", b"x")})
     assert answer.json()["name"] == "1e5"
+
+
+def test_a_form_takes_a_cleaning_profile_or_its_changes_as_json(client: TestClient) -> None:
+    def post(**fields: str) -> httpx.Response:
+        return client.post("/v1/corpora", data=fields, files={"file": ("a.txt", b"x")})
+
+    assert post(clean="web").json()["clean"]["profile"] == "web"
+    changed = post(clean='{"profile": "web", "remove": ["ip", "email"]}').json()["clean"]
+    assert (changed["profile"], changed["remove"]) == ("web", ["email", "ip"])
+    broken = post(clean='{"profile": ').json()["error"]
+    assert (broken["param"], broken["code"]) == ("clean", "invalid_request")
+    unknown = post(clean='{"profile": "web", "filters": {"gopher_word_cont": false}}').json()
+    assert unknown["error"]["param"] == "clean.filters.gopher_word_cont"
+    assert "gopher_word_count" in unknown["error"]["message"]
+
+
+def test_a_corpus_shows_how_far_it_is_only_while_it_is_being_made(
+    client: TestClient, corpus_id: str, worker: Worker
+) -> None:
+    def shown() -> dict[str, Any]:
+        corpus: dict[str, Any] = client.get(f"/v1/corpora/{corpus_id}").json()
+        return corpus
+
+    assert (shown()["status"], shown()["processing"]) == ("queued", None)
+    claim = worker.claim("corpus")
+    with worker.service.database.unit_of_work(write=True) as uow:
+        told = {"num_files": 1, "total_files": 3, "bytes_per_second": 2.5e6, "eta_seconds": 4.0}
+        making.advance(uow, claim, stage="reading", fraction=0.25, processing=told)
+        uow.commit()
+    corpus = shown()
+    assert (corpus["status"], corpus["stage"], corpus["progress"]) == (
+        "processing",
+        "reading",
+        0.25,
+    )
+    assert {name: corpus["processing"][name] for name in told} == told
+    assert corpus["processing"]["num_records"] is None
+    with worker.service.database.unit_of_work(write=True) as uow:
+        making.fail(uow, claim, code="corpus_empty", message="nothing is left", param="files")
+        uow.commit()
+    assert (shown()["status"], shown()["processing"]) == ("failed", None)
+
+
+def test_a_corpus_that_extends_another_has_its_options_and_files(
+    client: TestClient, ready_corpus_id: str
+) -> None:
+    base = client.get(f"/v1/corpora/{ready_corpus_id}").json()
+    file = client.put("/v1/files/more.txt", content=b"More text.").json()["id"]
+    body = {"extends": ready_corpus_id, "files": [file]}
+    longer = client.post("/v1/corpora", json=body).json()
+    assert longer["extends"] == ready_corpus_id
+    assert longer["clean"] == base["clean"]
+    assert set(longer["files"]) == {*base["files"], file}
+    other = client.post("/v1/corpora", json={**body, "deduplicate": "near"})
+    assert (other.status_code, other.json()["error"]["param"]) == (422, "deduplicate")
+
+
+def test_the_report_is_a_page_for_a_browser_and_json_for_a_program(
+    client: TestClient, ready_corpus_id: str
+) -> None:
+    url = f"/v1/corpora/{ready_corpus_id}/report"
+    report = client.get(url).json()
+    assert (report["object"], report["corpus"]) == ("corpus_report", ready_corpus_id)
+    assert report["tokenizer"]["bytes_per_token"] > 1
+    assert report["digest"] == client.get(f"/v1/corpora/{ready_corpus_id}").json()["digest"]
+
+    page = client.get(url, headers={"accept": "text/html,application/xml;q=0.9,*/*;q=0.8"})
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert page.headers["vary"] == "accept"
+    assert f"{report['stats']['num_bytes']:,} bytes" in page.text
+    assert "does not hold" not in page.text
+
+    assert client.get(url, params={"format": "html"}).text == page.text
+    accept = {"accept": "text/html"}
+    assert client.get(url, params={"format": "json"}, headers=accept).json() == report
+    assert client.get(url, params={"format": "pdf"}).status_code == 422
+
+
+def test_openapi_tells_of_a_corpus_without_a_dangling_reference(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    references = set(re.findall(r'"\$ref": "([^"]+)"', json.dumps(document)))
+    schemas = document["components"]["schemas"]
+    assert references <= {f"#/components/schemas/{name}" for name in schemas}
+    content = document["paths"]["/v1/corpora"]["post"]["requestBody"]["content"]
+    for media_type in ("application/json", "multipart/form-data"):
+        fields = content[media_type]["schema"]["properties"]
+        undescribed = [name for name, field in fields.items() if "description" not in field]
+        assert undescribed == []
+        assert {"clean", "deduplicate", "extends", "format"} <= fields.keys()
+    examples = content["application/json"]["examples"]
+    for example in examples.values():
+        CorpusRequest.model_validate(example["value"])
 
 
 def test_a_ready_corpus_tells_what_became_of_every_record(

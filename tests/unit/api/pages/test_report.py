@@ -8,8 +8,9 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from api.pages.frame import page_headers
 
-from api.pages.report import page_headers, report_page
+from api.pages.report import report_page
 from api.schemas.corpora import CorpusReportObject
 
 EVIL = '"><img src=x onerror=alert(1)></style><script>alert(2)</script>'
@@ -144,6 +145,15 @@ def test_an_untroubled_corpus_has_a_quiet_page(make: Callable[..., CorpusReportO
     assert "No document repeats another." in text
     assert "Every byte was good text." in text
     assert "Languages" not in text
+
+
+def test_what_was_not_looked_for_is_not_called_absent(
+    make: Callable[..., CorpusReportObject], report: CorpusReportObject
+) -> None:
+    leakage = {"num_exact": 0, "num_near": None}
+    page = report_page(make(split={**report.split.model_dump(mode="json"), "leakage": leakage}))
+    assert "0 equal, near-duplicates were not looked for." in page
+    assert "0 equal, 0 nearly equal." in report_page(report)
 
 
 @pytest.mark.parametrize("num_others", [0, 1, 30])
