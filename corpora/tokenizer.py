@@ -21,6 +21,9 @@ SPLIT_PATTERN: Final = (
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*"  # punctuation
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"  # white space
 )
+MAX_WORD_CHARACTERS: Final = 64
+"""Longer words are cut for WordPiece, whose search for the longest token takes quadratic time."""
+SHORT_PATTERN: Final = rf"[\s\S]{{1,{MAX_WORD_CHARACTERS}}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +77,10 @@ def word_splitter() -> pre_tokenizers.PreTokenizer:
     return pre_tokenizers.Sequence([_splitter(), _bytes_as_letters()])
 
 
-def short_word_splitter(num_characters: int) -> pre_tokenizers.PreTokenizer:
-    """The same, with words of more than ``num_characters`` cut."""
-    parts = Regex(rf"[\s\S]{{1,{num_characters}}}")
-    return pre_tokenizers.Sequence(
-        [_splitter(), pre_tokenizers.Split(parts, behavior="isolated"), _bytes_as_letters()]
-    )
+def short_word_splitter() -> pre_tokenizers.PreTokenizer:
+    """The same, with words of more than :data:`MAX_WORD_CHARACTERS` cut."""
+    parts = pre_tokenizers.Split(Regex(SHORT_PATTERN), behavior="isolated", invert=False)
+    return pre_tokenizers.Sequence([_splitter(), parts, _bytes_as_letters()])
 
 
 def split_words(text: str) -> list[str]:

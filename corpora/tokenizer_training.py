@@ -6,16 +6,15 @@ All three algorithms work on bytes and begin with the same special tokens.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import xxhash
-from tokenizers import AddedToken, Tokenizer, decoders, models
+from tokenizers import Tokenizer, models
 
 from core.errors import BadData, InvalidRequest
 from core.sizing import default_vocab_size
@@ -24,7 +23,8 @@ from corpora.byte_pairs import BytePairs, learn_byte_pairs
 from corpora.documents import CorpusManifest, iter_documents, read_manifest
 from corpora.pieces import pieces
 from corpora.progress import Progress, ProgressCallback
-from corpora.tokenizer import short_word_splitter, word_splitter
+from corpora.tokenizer import MAX_WORD_CHARACTERS, short_word_splitter, word_splitter
+from corpora.tokenizer_file import serialise
 from corpora.tokenizer_statistics import TokenizerStats, measure
 from corpora.unigram import learn_pieces
 from corpora.vocabulary import NUM_SPECIAL_TOKENS, SPECIAL_TOKENS, byte_alphabet
@@ -36,8 +36,6 @@ MAX_UNIQUE_BYTES: Final = 12_000_000
 VOCAB_SIZE_STEP: Final = 64
 SMALLEST_VOCAB_SIZE: Final = NUM_SPECIAL_TOKENS + 256
 """The special tokens and every byte."""
-MAX_WORD_CHARACTERS: Final = 64
-"""Longer words are cut for WordPiece, whose search for the longest token takes quadratic time."""
 
 _COUNTED = 0.5
 _LEARNED = 0.9
@@ -85,7 +83,9 @@ def train_tokenizer(
         done = _COUNTED + (_LEARNED - _COUNTED) * fraction
         progress(Progress("training the tokenizer", done, bytes=sample.num_bytes))
 
-    tokenizer_json, reached = _LEARNERS[known](sample.counts, wanted, tell)
+    tokenizer_json, reached = learn_tokenizer(
+        sample.counts, algorithm=known, vocab_size=wanted, on_progress=tell
+    )
     if vocab_size and reached < vocab_size:
         raise BadData(
             f"vocab_size {vocab_size} cannot be reached on this text; "
@@ -165,6 +165,22 @@ def count_sample(
     return Sample({word.encode(): count for word, count in counts.items()}, num_bytes)
 
 
+def learn_tokenizer(
+    counts: Mapping[bytes, int],
+    *,
+    algorithm: TokenizerAlgorithm,
+    vocab_size: int,
+    on_progress: OnLearned = lambda _: None,
+) -> tuple[bytes, int]:
+    """Learn a vocabulary from word counts.
+
+    Returns:
+        The `tokenizer.json`, and the size that was reached: ``vocab_size``, or the largest multiple
+        of 64 that the words give.
+    """
+    return _LEARNERS[algorithm](counts, vocab_size, on_progress)
+
+
 def _learn_bpe(counts: Mapping[bytes, int], wanted: int, tell: OnLearned) -> tuple[bytes, int]:
     learned, reached = _byte_pairs(counts, wanted, tell)
     written = [_written(token) for token in learned.tokens]
@@ -177,7 +193,7 @@ def _learn_bpe(counts: Mapping[bytes, int], wanted: int, tell: OnLearned) -> tup
     ]
     tokenizer = Tokenizer(models.BPE(vocabulary, merges))
     tokenizer.pre_tokenizer = word_splitter()
-    return _serialise(tokenizer), reached
+    return serialise(tokenizer), reached
 
 
 def _learn_wordpiece(
@@ -196,8 +212,8 @@ def _learn_wordpiece(
         max_input_chars_per_word=4 * MAX_WORD_CHARACTERS,
     )
     tokenizer = Tokenizer(model)
-    tokenizer.pre_tokenizer = short_word_splitter(MAX_WORD_CHARACTERS)
-    return _serialise(tokenizer), reached
+    tokenizer.pre_tokenizer = short_word_splitter()
+    return serialise(tokenizer), reached
 
 
 def _learn_unigram(counts: Mapping[bytes, int], wanted: int, tell: OnLearned) -> tuple[bytes, int]:
@@ -210,7 +226,7 @@ def _learn_unigram(counts: Mapping[bytes, int], wanted: int, tell: OnLearned) ->
         models.Unigram([*specials, *((_written(token), score) for token, score in found.items())])
     )
     tokenizer.pre_tokenizer = word_splitter()
-    return _serialise(tokenizer), reached
+    return serialise(tokenizer), reached
 
 
 _LEARNERS: Final[
@@ -251,15 +267,3 @@ def _written(token: bytes) -> str:
 
 
 _LETTERS: Final = {byte: letter for letter, byte in byte_alphabet().items()}
-
-
-def _serialise(tokenizer: Tokenizer) -> bytes:
-    """The tokenizer's JSON; its vocabulary in the order of ids, which the library's is not."""
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL_TOKENS])
-    description: dict[str, Any] = json.loads(tokenizer.to_str())
-    vocabulary = description["model"]["vocab"]
-    if isinstance(vocabulary, dict):
-        by_id = sorted(vocabulary.items(), key=lambda item: item[1])
-        description["model"]["vocab"] = dict(by_id)
-    return json.dumps(description, ensure_ascii=False, indent=1).encode()

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from core.cleaning_options import CleaningOptions
 from core.corpus_options import CorpusOptions
 from core.errors import BadData, InvalidRequest
 from core.tokenizer_algorithms import TOKENIZER_ALGORITHMS
@@ -50,7 +51,7 @@ def build(root: Path, num_texts: int) -> Path:
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     build_corpus(
         [SourceFile(path, filename="a.jsonl", sha256="a", id="file_1")],
-        options=CorpusOptions(clean="none"),
+        options=CorpusOptions(clean=CleaningOptions(profile="none")),
         directory=root / "corpus",
         scratch=root / "scratch",
         progress=lambda _: None,
