@@ -46,6 +46,7 @@ class PieceFindings(Frozen):
     """The first of them, without what only the whole corpus tells: duplicates and documents."""
     dropped: dict[DroppingStage, dict[str, Reason]] = Field(default={})
     redactions: dict[str, int] = Field(default={})
+    removed_lines: dict[str, int] = Field(default={})
     bad_bytes: BadBytesReport = BadBytesReport()
     cut_files: tuple[CutFile, ...] = ()
     num_cut_files: int = 0
@@ -80,6 +81,7 @@ class _Sum:
         self._files: list[FileReport] = []
         self._dropped: dict[DroppingStage, dict[str, Reason]] = {"read": {}, "clean": {}}
         self._redactions: Counter[str] = Counter()
+        self._removed_lines: Counter[str] = Counter()
         self._by_damage: Counter[str] = Counter()
         self._bad_places: list[BadPlace] = []
         self._cut_files: list[CutFile] = []
@@ -90,6 +92,7 @@ class _Sum:
         for stage, reasons in piece.dropped.items():
             _merge_reasons(self._dropped[stage], reasons)
         self._redactions.update(piece.redactions)
+        self._removed_lines.update(piece.removed_lines)
         self._by_damage.update(piece.bad_bytes.by_damage)
         _extend(self._bad_places, piece.bad_bytes.places, length=NUM_BAD_PLACES)
         _extend(self._cut_files, piece.cut_files, length=NUM_BAD_PLACES)
@@ -102,6 +105,7 @@ class _Sum:
                 stage: dict(sorted(reasons.items())) for stage, reasons in self._dropped.items()
             },
             redactions=dict(sorted(self._redactions.items())),
+            removed_lines=dict(sorted(self._removed_lines.items())),
             bad_bytes=BadBytesReport(
                 count=self._by_damage.total(),
                 by_damage=dict(sorted(self._by_damage.items())),
@@ -133,7 +137,14 @@ class Findings:
         self._finish_file()
         self._file = _FileFindings(filename, sha256=sha256, num_bytes=num_bytes)
 
-    def keep(self, num_bytes: int, *, cleaned_bytes: int, redactions: Mapping[str, int]) -> None:
+    def keep(
+        self,
+        num_bytes: int,
+        *,
+        cleaned_bytes: int,
+        redactions: Mapping[str, int],
+        removed_lines: Mapping[str, int],
+    ) -> None:
         """A record of ``num_bytes`` became a document of ``cleaned_bytes``."""
         self.num_records += 1
         self._current.num_records += 1
@@ -141,6 +152,8 @@ class Findings:
         self._current.changed_bytes += cleaned_bytes - num_bytes
         if redactions:
             self._current.redactions.update(redactions)
+        if removed_lines:
+            self._current.removed_lines.update(removed_lines)
 
     def drop(self, dropped: Dropped, *, stage: DroppingStage, num_bytes: int) -> None:
         """A record gave no document; ``num_bytes`` of text went with it."""
@@ -187,6 +200,7 @@ class _FileFindings:
         self.changed_bytes = 0
         self.num_parts = 0
         self.redactions: Counter[str] = Counter()
+        self.removed_lines: Counter[str] = Counter()
         self.by_damage: Counter[str] = Counter()
         self.bad_places: list[BadBytes] = []
         self._counts: dict[DroppingStage, Counter[str]] = {"read": Counter(), "clean": Counter()}
@@ -218,6 +232,7 @@ class _FileFindings:
             files=(self._report(by_reason),),
             dropped=dropped,
             redactions=dict(self.redactions),
+            removed_lines=dict(self.removed_lines),
             bad_bytes=BadBytesReport(
                 count=self.by_damage.total(),
                 by_damage=dict(sorted(self.by_damage.items())),

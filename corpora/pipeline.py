@@ -28,6 +28,7 @@ from corpora.documents import (
 )
 from corpora.durable import sync_directory, write_durably
 from corpora.findings import PieceFindings, merge_findings
+from corpora.leakage import count_leaks
 from corpora.near_duplicates import Inheritance, find_near_duplicates
 from corpora.plan import SourceSize, plan_pieces
 from corpora.progress import Progress, ProgressCallback, part_of
@@ -150,6 +151,14 @@ def assemble_corpus(
             options=_canonical_options(options, manifests),
             progress=part_of(progress, _DECIDING_SHARE, 1.0),
         )
+        leakage = count_leaks(
+            spool,
+            duplicates,
+            split,
+            parts=written.parts,
+            knows_near=options.deduplicate == "near",
+            scratch=room,
+        )
     stats = _stats(findings, written)
     manifest = CorpusManifest(
         digest=written.digest,
@@ -159,7 +168,13 @@ def assemble_corpus(
         split_rule=split.rule([*earlier, spool.num_documents]),
     )
     report = compose_report(
-        findings, manifests, stats=stats, options=options, split=split, written=written
+        findings,
+        manifests,
+        stats=stats,
+        options=options,
+        split=split,
+        written=written,
+        leakage=leakage,
     )
     write_durably(directory / REPORT_NAME, report.model_dump_json(indent=1).encode())
     sync_directory(directory)

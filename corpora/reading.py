@@ -15,6 +15,7 @@ equal bytes. What only the whole corpus tells comes later, in ``corpora.pipeline
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Final, Literal
 
@@ -27,6 +28,7 @@ from corpora.cleaning import Cleaner
 from corpora.durable import HashedFile, sync_directory, write_durably
 from corpora.findings import Findings, PieceFindings
 from corpora.progress import Progress, ProgressCallback
+from corpora.readers.extractor import HtmlExtractor
 from corpora.readers.record import Dropped, Record
 from corpora.readers.source import SourceFile, read_records
 from corpora.spool import SpoolWriter
@@ -85,11 +87,13 @@ def read_piece(
         BadData: a file is damaged or a bomb; the message names it.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    cleaner = Cleaner(options.clean, evaluation_file=evaluation_file, text_field=options.text_field)
     reading = _Reading(
         files,
         options=options,
-        cleaner=Cleaner(options.clean, evaluation_file=evaluation_file),
+        cleaner=cleaner,
         spool=SpoolWriter(directory, with_signatures=options.deduplicate == "near"),
+        scratch=directory,
         progress=progress,
     )
     findings, written = reading.run()
@@ -164,12 +168,14 @@ class _Reading:
         options: CorpusOptions,
         cleaner: Cleaner,
         spool: SpoolWriter,
+        scratch: Path,
         progress: ProgressCallback,
     ) -> None:
         self._files = sorted(files, key=lambda file: (file.sha256, file.filename))
         self._options = options
         self._cleaner = cleaner
         self._spool = spool
+        self._scratch = scratch
         self._progress = progress
         self._findings = Findings()
         self.sources = [
@@ -189,16 +195,14 @@ class _Reading:
 
     def run(self) -> tuple[PieceFindings, list[HashedFile]]:
         """Read them all; answers what was found and the files that were written."""
-        try:
+        with HtmlExtractor() as extractor, closing(self._spool):
             for index, (file, source) in enumerate(zip(self._files, self.sources, strict=True)):
                 self._findings.begin_file(
                     file.filename, sha256=file.sha256, num_bytes=source.num_bytes
                 )
-                self._read_file(file, index)
+                self._read_file(file, index, extractor)
                 self._num_files_read += 1
             return self._findings.result(), self._spool.finish()
-        finally:
-            self._spool.abandon()
 
     def _consumed(self, num_bytes: int) -> None:
         self._num_stored_bytes_read += num_bytes
@@ -212,10 +216,15 @@ class _Reading:
             )
         )
 
-    def _read_file(self, file: SourceFile, index: int) -> None:
+    def _read_file(self, file: SourceFile, index: int, extractor: HtmlExtractor) -> None:
         num_parts = 0
         records = read_records(
-            file, options=self._options, notice=self._findings.bad_bytes, consumed=self._consumed
+            file,
+            options=self._options,
+            notice=self._findings.bad_bytes,
+            consumed=self._consumed,
+            extractor=extractor,
+            scratch=self._scratch,
         )
         for number, record in enumerate(records):
             if isinstance(record, Dropped):
@@ -240,7 +249,12 @@ class _Reading:
             file_index=index,
             language=cleaned.language,
         )
-        self._findings.keep(num_bytes, cleaned_bytes=cleaned_bytes, redactions=cleaned.redactions)
+        self._findings.keep(
+            num_bytes,
+            cleaned_bytes=cleaned_bytes,
+            redactions=cleaned.redactions,
+            removed_lines=cleaned.removed_lines,
+        )
         self.num_bytes += cleaned_bytes
 
 

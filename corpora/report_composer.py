@@ -36,6 +36,7 @@ def compose_report(
     options: CorpusOptions,
     split: Split,
     written: Written,
+    leakage: LeakageReport,
 ) -> CorpusReport:
     """What ``report.json`` says."""
     tally = written.tally
@@ -54,6 +55,7 @@ def compose_report(
             clusters=written.clusters,
         ),
         redactions=findings.redactions,
+        removed_lines=findings.removed_lines,
         bad_bytes=findings.bad_bytes,
         cut_files=findings.cut_files,
         lengths=tuple(
@@ -62,12 +64,12 @@ def compose_report(
             if count
         ),
         languages=stats.languages,
-        characters=CharacterReport(num_characters=0, scripts={}),
+        characters=CharacterReport(num_characters=written.num_characters, scripts=written.scripts),
         split=SplitReport(
             rule=_split_rule(split, written.num_tails, options),
             num_documents={name: part.num_documents for name, part in written.splits.items()},
             num_bytes={name: part.num_bytes for name, part in written.splits.items()},
-            leakage=LeakageReport(num_exact=0, num_near=0),
+            leakage=leakage,
         ),
         digests=Digests(
             corpus=written.digest,

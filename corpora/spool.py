@@ -99,11 +99,11 @@ class SpoolWriter:
         self._texts.write(self._compressor.flush())
         self._flush_rows()
         self._sign()
-        self.abandon()
+        self.close()
         return self._files
 
-    def abandon(self) -> None:
-        """Let go of the files; finishing does the same when all is written."""
+    def close(self) -> None:
+        """Let go of the files; finishing does the same once all is written."""
         for file in self._files:
             file.close()
 

@@ -15,8 +15,10 @@ from corpora.clusters import ClusterExamples
 from corpora.deduplicate import Duplicates
 from corpora.documents import FORMAT, CorpusSplit, DocumentWriter
 from corpora.durable import sync_directory
+from corpora.fingerprint import Fingerprint, fingerprint
 from corpora.progress import Progress, ProgressCallback
 from corpora.report import DuplicateCluster
+from corpora.scripts import ScriptCounter
 from corpora.split import Split, cut_tail
 from corpora.split_names import SPLIT_NAMES, SplitName
 from corpora.spool import Facts, Spool, document_line
@@ -36,7 +38,15 @@ class Written:
     tally: Tally
     clusters: tuple[DuplicateCluster, ...]
     num_clusters: int
-    num_tails: int
+    num_characters: int
+    scripts: dict[str, int]
+    parts: tuple[tuple[Fingerprint, SplitName], ...]
+    """Of each document that was cut in two, where each part went."""
+
+    @property
+    def num_tails(self) -> int:
+        """How many documents were cut."""
+        return len(self.parts) // len(SPLIT_NAMES)
 
 
 class DocumentSorter:
@@ -58,7 +68,8 @@ class DocumentSorter:
         self._split_digests = {name: hashlib.sha256() for name in SPLIT_NAMES}
         self._tally = tally
         self._examples = examples
-        self._num_tails = 0
+        self._scripts = ScriptCounter()
+        self._parts: list[tuple[Fingerprint, SplitName]] = []
 
     def run(
         self, directory: Path, *, options: Mapping[str, Any], progress: ProgressCallback
@@ -85,7 +96,9 @@ class DocumentSorter:
             tally=self._tally,
             clusters=self._examples.reports(),
             num_clusters=self._examples.num_clusters,
-            num_tails=self._num_tails,
+            num_characters=self._scripts.num_characters,
+            scripts=self._scripts.scripts,
+            parts=tuple(self._parts),
         )
 
     def _write_chunk(
@@ -111,6 +124,7 @@ class DocumentSorter:
             self._examples.show(start + number, line)
             if is_removed:
                 continue
+            self._scripts.add(orjson.loads(line)["text"])
             if tail := self._split.tails.get((high, low)):
                 self._write_in_two(line, tail, writers)
                 continue
@@ -129,13 +143,13 @@ class DocumentSorter:
         fields = orjson.loads(line)
         text = fields.pop("text")
         cut = cut_tail(text, num_bytes=tail_bytes)
-        self._num_tails += 1
         parts: tuple[tuple[SplitName, str], ...] = (
             ("train", text[:cut]),
             ("validation", text[cut:]),
         )
         for name, part in parts:
             data = part.encode()
+            self._parts.append((fingerprint(part), name))
             self._hash(name, hashlib.sha256(data).digest())
             writers[name].write(document_line(part, **fields), num_bytes=len(data))
 
