@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 from fastapi import Request
-from httpx import Response
+from httpx2 import Response
 from starlette.testclient import TestClient
 
 from api.deps import Service
