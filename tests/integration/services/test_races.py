@@ -15,11 +15,13 @@ from sqlalchemy import text
 
 from core.errors import Conflict
 from core.lifecycle import JobStatus
+from core.settings import Settings
 from db.engine import Database
 from db.unit_of_work import UnitOfWork
-from services import checkpoints, files, jobs, making
+from services import checkpoints, files, jobs, making, uploads
 from services.files import ReceivedFile
 from services.incoming import ReceivedBytes
+from services.room import Room
 from storage.base import StoredObject
 from tests.integration.services.conftest import Office
 
@@ -106,6 +108,40 @@ def test_bytes_stay_when_a_second_file_refers_to_them_while_the_first_is_deleted
         assert [blob.id for blob in uow.files.pieces(second.id)] == ["blob_1"]
 
 
+def test_bytes_stay_when_an_upload_of_the_same_bytes_completes_while_the_file_is_deleted(
+    office: Office,
+) -> None:
+    first = upload(office, "blob_1")
+    settings = Settings(min_free_bytes=0)
+    room = Room(office.database, office.store, settings)
+    with office.database.unit_of_work(write=True) as uow:
+        announced = uploads.create(
+            uow,
+            filename="a.txt",
+            num_bytes=3,
+            mime_type="text/plain",
+            purpose="pretrain",
+            lifetime_seconds=None,
+            room=room,
+            settings=settings,
+        )
+        sent = received("blob_2", sha256="b" * 64).received
+        part, _ = uploads.add_part(
+            uow, announced.id, sent, number=None, room=room, store=office.store
+        )
+        uow.commit()
+    with office.database.unit_of_work(write=True) as uow:
+        second = uploads.complete(uow, announced.id, [part.id], sha256="a" * 64, store=office.store)
+        with blocked_by(
+            office.database, lambda other: files.delete(other, first, store=office.store)
+        ) as deleting:
+            uow.commit()
+            deleting.result(timeout=_PATIENCE_SECONDS)
+    with office.database.unit_of_work() as uow:
+        assert [blob.id for blob in uow.files.pieces(second.file_id or "")] == ["blob_1"]
+        assert uow.blobs.count() == 1
+
+
 def upload(office: Office, blob_id: str) -> str:
     with office.database.unit_of_work(write=True) as uow:
         file = files.create(uow, received(blob_id), purpose="pretrain", store=office.store)
@@ -113,6 +149,6 @@ def upload(office: Office, blob_id: str) -> str:
     return file.id
 
 
-def received(blob_id: str) -> ReceivedFile:
-    stored = StoredObject(key=f"files/{blob_id}", num_bytes=3, sha256="a" * 64)
+def received(blob_id: str, *, sha256: str = "a" * 64) -> ReceivedFile:
+    stored = StoredObject(key=f"files/{blob_id}", num_bytes=3, sha256=sha256)
     return ReceivedFile("a.txt", ReceivedBytes(blob_id=blob_id, stored=stored))

@@ -267,3 +267,25 @@ def test_parts_beyond_the_announced_bytes_need_quota_and_have_an_end(
         desk.add(upload_id, b"x" * 10_001)
     desk.add(upload_id, b"x" * 10_000)
     assert desk.num_stored() == 40_000
+
+
+def test_uploads_of_another_project_do_not_exist(desk: Uploads, other_project: str) -> None:
+    upload_id = desk.create()
+    part = desk.add(upload_id, PIECES[0], number=1)
+    with desk.database.unit_of_work(other_project, write=True) as uow:
+        for ask in (
+            lambda: uow.uploads.get(upload_id),
+            lambda: uow.upload_parts.get(part.id),
+            lambda: uploads.assemble(uow, upload_id, [part.id]),
+            lambda: uploads.cancel(uow, upload_id, store=desk.store),
+        ):
+            with pytest.raises(NotFound):
+                ask()
+        assert uow.uploads.page().items == []
+        assert uow.upload_parts.of_upload(upload_id) == []
+        assert uow.upload_parts.numbered(upload_id, 1) is None
+        assert uow.upload_parts.totals(upload_id) == (0, 0)
+        assert uow.upload_parts.delete_all(upload_id) == []
+        assert uow.files.find_equal(part.sha256, num_bytes=part.num_bytes) is None
+        assert uow.blobs.get_many([part.blob_id]) == {}
+        assert uow.reservations.num_bytes_claimed() == 0
