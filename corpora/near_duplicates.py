@@ -79,10 +79,11 @@ def find_near_duplicates(
     found = find_repeats(spool, scratch=scratch, rows_per_partition=rows_per_partition)
     borders = [*(inheritance.num_documents if inheritance else ()), spool.num_documents]
     links = Partitions(scratch, "links", dtype=_LINK_DTYPE, number=len(borders))
-    for pairs in _candidates(spool, found.is_repeat, scratch, rows_per_partition):
-        agreeing = pairs[_agree(spool, pairs)]
-        version = np.searchsorted(borders, agreeing["second"], side="right")
-        links.add(agreeing, key=version.astype(np.uint64))
+    for pairs in near_duplicate_pairs(
+        spool, found.is_repeat, scratch=scratch, rows_per_partition=rows_per_partition
+    ):
+        version = np.searchsorted(borders, pairs["second"], side="right")
+        links.add(pairs, key=version.astype(np.uint64))
     clusters = _Clusters(found, scratch=scratch)
     for number, num_documents in enumerate(borders):
         new_links = links.chunks(number, num_rows=_LINKS_AT_ONCE)
@@ -90,6 +91,21 @@ def find_near_duplicates(
     links.clear()
     _keep_the_longest(spool, clusters, inheritance, scratch=scratch)
     return found
+
+
+def near_duplicate_pairs(
+    spool: Spool,
+    is_repeat: NDArray[np.bool_],
+    *,
+    scratch: Path,
+    rows_per_partition: int = ROWS_PER_PARTITION,
+) -> Iterator[Rows]:
+    """Pairs of ordinals, ``first`` and ``second``, of documents that are nearly the same.
+
+    Not all such pairs, but enough for whoever follows them from one document to the next.
+    """
+    for pairs in _candidates(spool, is_repeat, scratch, rows_per_partition):
+        yield pairs[_agree(spool, pairs)]
 
 
 def _candidates(
