@@ -27,6 +27,8 @@ _READ_BYTES: Final = 2**20
 _PR_SET_PDEATHSIG: Final = 1
 _PARENT_VARIABLE: Final = "PRETRAINER_SANDBOX_PARENT"
 _LIMITS_VARIABLE: Final = "PRETRAINER_SANDBOX_LIMITS"
+_PRELOAD_VARIABLE: Final = "LD_PRELOAD"
+"""Not inherited: the workers' allocator reserves more addresses than a child may have."""
 _THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ARROW_IO_THREADS")
 
 
@@ -77,7 +79,7 @@ class Sandbox:
             stderr=subprocess.DEVNULL,
             pass_fds=passed,
             env={
-                **os.environ,
+                **{name: value for name, value in os.environ.items() if name != _PRELOAD_VARIABLE},
                 **dict.fromkeys(_THREAD_VARIABLES, "1"),
                 _PARENT_VARIABLE: str(os.getpid()),
                 _LIMITS_VARIABLE: f"{limits.memory_bytes} {limits.cpu_seconds}",
