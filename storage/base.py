@@ -72,18 +72,13 @@ class Store(Protocol):
         """Begin to put bytes that arrive piece by piece."""
         ...
 
-    def put_file(self, key: str, path: Path) -> StoredObject:
-        """Put a file's bytes, replacing what the key held.
-
-        The file must not be changed any more, only deleted: a local store may keep the very same
-        bytes under a second name.
-        """
-        ...
-
     def put_directory(
         self, prefix: str, directory: Path, *, last: str | None = None
     ) -> list[StoredObject]:
-        """Put every file of a directory tree, as `put_file` does, in the order of names.
+        """Put every file of a directory tree, in the order of names, replacing what is there.
+
+        The files must not be changed any more, only deleted: a local store may keep the very same
+        bytes under a second name.
 
         Args:
             prefix: Where to.

@@ -40,14 +40,10 @@ class LocalStore:
         """See `Store.writer`."""
         return LocalWriter(key, staged=self._stage(), target=self._path(key))
 
-    def put_file(self, key: str, path: Path) -> StoredObject:
-        """See `Store.put_file`: a second link to the same bytes where the file system allows."""
-        return self._put_file(key, path, replace=True)
-
     def put_directory(
         self, prefix: str, directory: Path, *, last: str | None = None
     ) -> list[StoredObject]:
-        """See `Store.put_directory`."""
+        """See `Store.put_directory`: second links to the bytes where the file system allows."""
         valid_prefix(prefix)
         return [
             self._put_file(prefix + name, directory / name, replace=name != last)

@@ -44,17 +44,6 @@ class ObjectStore:
         """See `Store.writer`."""
         return _ObjectWriter(self._bucket, valid_key(key))
 
-    def put_file(self, key: str, path: Path) -> StoredObject:
-        """See `Store.put_file`."""
-        writer = self.writer(key)
-        try:
-            with path.open("rb") as file:
-                while chunk := file.read(CHUNK_BYTES):
-                    writer.write(chunk)
-            return writer.commit()
-        finally:
-            writer.abort()
-
     def put_directory(
         self, prefix: str, directory: Path, *, last: str | None = None
     ) -> list[StoredObject]:
@@ -63,7 +52,7 @@ class ObjectStore:
         return [
             self._put_new(prefix + name, (directory / name).read_bytes())
             if name == last
-            else self.put_file(prefix + name, directory / name)
+            else self._put_file(prefix + name, directory / name)
             for name in files_of(directory, last=last)
         ]
 
@@ -139,6 +128,16 @@ class ObjectStore:
         """See `Store.check`: asks for the first page of a listing."""
         with _translated(""):
             next(iter(obstore.list(self._bucket, chunk_size=1)), None)
+
+    def _put_file(self, key: str, path: Path) -> StoredObject:
+        writer = self.writer(key)
+        try:
+            with path.open("rb") as file:
+                while chunk := file.read(CHUNK_BYTES):
+                    writer.write(chunk)
+            return writer.commit()
+        finally:
+            writer.abort()
 
     def _put_new(self, key: str, data: bytes) -> StoredObject:
         """Put under ``If-None-Match: *``, where the bucket knows it."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from datetime import timedelta
 from pathlib import Path
 
@@ -32,23 +33,21 @@ def test_a_writer_that_died_is_swept_and_a_young_one_is_not(store: LocalStore) -
 def test_a_file_of_the_same_file_system_is_linked_not_copied(
     store: LocalStore, tmp_path: Path
 ) -> None:
-    source = tmp_path / "source"
+    source = tmp_path / "source" / "a"
+    source.parent.mkdir()
     source.write_bytes(b"abc")
-    store.put_file("files/a", source)
-    assert source.samefile(store.materialise_file("files/a", cache=tmp_path))
-    store.put_file("files/a", source)
+    for _ in range(2):
+        store.put_directory("corpora/c/", source.parent)
+        assert source.samefile(store.materialise_file("corpora/c/a", cache=tmp_path))
     assert leftovers(store) == []
 
 
 @pytest.mark.skipif(not os.path.ismount("/dev/shm"), reason="needs a second file system")
 def test_a_file_of_another_file_system_is_copied(store: LocalStore) -> None:
-    source = Path(f"/dev/shm/pretrainer-test-{os.getpid()}")
-    try:
-        source.write_bytes(b"abc")
-        store.put_file("files/a", source)
-    finally:
-        source.unlink()
-    assert b"".join(store.open("files/a")) == b"abc"
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as source:
+        Path(source, "a").write_bytes(b"abc")
+        store.put_directory("corpora/c/", Path(source))
+    assert b"".join(store.open("corpora/c/a")) == b"abc"
 
 
 def test_bytes_are_synced_before_their_name_and_the_name_before_success(
@@ -71,8 +70,9 @@ def test_bytes_are_synced_before_their_name_and_the_name_before_success(
     writer = store.writer("corpora/c/a")
     writer.write(b"x")
     writer.commit()
-    (tmp_path / "source").write_bytes(b"y")
-    store.put_file("corpora/c/b", tmp_path / "source")
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "b").write_bytes(b"y")
+    store.put_directory("corpora/c/", tmp_path / "source")
     assert calls == [
         "fsync bytes",
         "fsync store",
