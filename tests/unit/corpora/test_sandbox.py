@@ -1,13 +1,13 @@
 from __future__ import annotations
 
+import sysconfig
 from pathlib import Path
 
-import cmeel  # type: ignore[import-untyped]
 import pytest
 
 from corpora.readers.extractor import HtmlExtractor
 
-ALLOCATOR = Path(cmeel.__file__).parent.parent / "cmeel.prefix/lib/libmimalloc.so"
+ALLOCATOR = Path(sysconfig.get_path("purelib")) / "cmeel.prefix/lib/libmimalloc.so"
 
 
 def test_a_child_of_a_worker_starts_within_its_memory_whatever_allocator_the_worker_has(
