@@ -22,13 +22,14 @@ from core.processes import ProcessIdentity
 from core.settings import Settings
 from db.engine import Database
 from db.tables import Attempt
-from services import checkpoints, expiry, recovery
+from services import checkpoints, expiry, garbage, recovery
 from services.doorbell import Doorbell
 from storage import keys
 from storage.base import Store
 
 _LEADER: Final = "reconciler"
 _SECONDS_BETWEEN_SWEEPS: Final = 600.0
+_SECONDS_BETWEEN_COLLECTIONS: Final = 3600.0
 _ORPHAN_AGE: Final = timedelta(hours=1)
 _log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class Reconciler:
         self._name = f"{ProcessIdentity.of(os.getpid())} {new_id('req')}"
         self._renew_at = float("-inf")
         self._swept_at = float("-inf")
+        self._collected_at = float("-inf")
 
     def run(self, stop_event: threading.Event) -> None:
         """Reconcile every ``reconcile_seconds`` until ``stop_event`` is set; errors are logged."""
@@ -86,6 +88,7 @@ class Reconciler:
             self.expire_uploads,
             self.expire_files,
             self._sweep_when_due,
+            self._collect_when_due,
         ):
             try:
                 duty()
@@ -166,6 +169,10 @@ class Reconciler:
         self._store.sweep(older_than=_ORPHAN_AGE)
         return num_swept
 
+    def collect_garbage(self) -> int:
+        """Delete from the store what no row refers to any more; returns how many things went."""
+        return garbage.collect(self._database, store=self._store)
+
     def _leads(self) -> bool:
         """Whether this process leads; the lease is renewed in good time, not at every turn."""
         if time.monotonic() < self._renew_at:
@@ -185,6 +192,11 @@ class Reconciler:
         if time.monotonic() - self._swept_at >= _SECONDS_BETWEEN_SWEEPS:
             self._swept_at = time.monotonic()
             self.sweep_orphans()
+
+    def _collect_when_due(self) -> None:
+        if time.monotonic() - self._collected_at >= _SECONDS_BETWEEN_COLLECTIONS:
+            self._collected_at = time.monotonic()
+            self.collect_garbage()
 
     def _missing_rings(self, eligible: Counter[str]) -> Iterator[str]:
         """One ring for each piece of work, less those that still wait in the broker's queue."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -26,6 +26,8 @@ class StoredKey:
 
     key: str
     num_bytes: int
+    changed_at: datetime
+    """When it was put, in UTC."""
 
 
 @dataclass(frozen=True, slots=True)

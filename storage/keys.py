@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, Self
 
+FILES: Final = "files/"
 CORPORA: Final = "corpora/"
 TOKENIZERS: Final = "tokenizers/"
 DATASETS: Final = "datasets/"
@@ -16,10 +17,12 @@ _CHECKPOINT: Final = re.compile(
     rf"{CHECKPOINTS}(?P<job_id>[^/]+)/step-(?P<step>\d+)-f(?P<fence>\d+)/"
 )
 
+_PIECE_ATTEMPT: Final = re.compile(rf"{PIECES}(?P<piece_id>[^/]+)/f(?P<fence>\d+)/")
+
 
 def file_blob(blob_id: str) -> str:
     """The bytes of a blob."""
-    return f"files/{blob_id}"
+    return f"{FILES}{blob_id}"
 
 
 def corpus(corpus_id: str) -> str:
@@ -82,3 +85,19 @@ class CheckpointAddress:
     def prefix(self) -> str:
         """As `checkpoint` gives it."""
         return checkpoint(self.job_id, self.step, self.fence)
+
+
+@dataclass(frozen=True, slots=True)
+class PieceAttempt:
+    """Whose making of a piece lies somewhere."""
+
+    piece_id: str
+    fence: int
+
+    @classmethod
+    def of(cls, key: str) -> Self | None:
+        """The attempt that a key belongs to; None if it belongs to none."""
+        found = _PIECE_ATTEMPT.match(key)
+        if found is None:
+            return None
+        return cls(piece_id=found["piece_id"], fence=int(found["fence"]))

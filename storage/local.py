@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -71,7 +71,10 @@ class LocalStore:
             if path.is_file() and self._staging not in path.parents
         )
         for key in sorted(keys):
-            yield StoredKey(key=key, num_bytes=(self._root / key).stat().st_size)
+            status = (self._root / key).stat()
+            # The change time: a linked file brings the modification time of its source along.
+            changed_at = datetime.fromtimestamp(status.st_ctime, tz=UTC)
+            yield StoredKey(key=key, num_bytes=status.st_size, changed_at=changed_at)
 
     def delete(self, key: str) -> None:
         """See `Store.delete`."""

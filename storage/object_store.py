@@ -74,7 +74,9 @@ class ObjectStore:
         inside = valid_prefix(prefix)[:-1] if prefix else None
         with _translated(prefix):
             found = [
-                StoredKey(key=meta["path"], num_bytes=meta["size"])
+                StoredKey(
+                    key=meta["path"], num_bytes=meta["size"], changed_at=meta["last_modified"]
+                )
                 for page in obstore.list(self._bucket, prefix=inside)
                 for meta in page
             ]

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import and_, exists, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.lifecycle import CheckpointStatus, UploadStatus
-from db.tables import Attempt, Checkpoint, File, Leader, Reservation, Upload, Work
+from db.tables import (
+    Attempt,
+    Blob,
+    Checkpoint,
+    Corpus,
+    Dataset,
+    File,
+    Leader,
+    Piece,
+    Reservation,
+    Tokenizer,
+    Upload,
+    Work,
+)
 from db.time_source import TimeSource
 
 
@@ -106,6 +121,42 @@ class UpkeepRepository:
         """Since when bytes may be on their way in that no row refers to yet."""
         return self._session.scalar(select(func.min(Reservation.created_at)))
 
+    def known_blobs(self, blob_keys: Collection[str]) -> set[str]:
+        """Those of the keys that are a blob's."""
+        return self._known(Blob.key, blob_keys)
+
+    def known_corpora(self, corpus_ids: Collection[str]) -> set[str]:
+        """Those of the ids that are a corpus's."""
+        return self._known(Corpus.id, corpus_ids)
+
+    def known_tokenizers(self, tokenizer_ids: Collection[str]) -> set[str]:
+        """Those of the ids that are a tokenizer's."""
+        return self._known(Tokenizer.id, tokenizer_ids)
+
+    def known_datasets(self, prefixes: Collection[str]) -> set[str]:
+        """Those of the prefixes that are a dataset's, made or in the making."""
+        return self._known(Dataset.prefix, prefixes)
+
+    def known_pieces(self, prefixes: Collection[str]) -> set[str]:
+        """Those of the prefixes that have what a piece consists of."""
+        return self._known(Piece.prefix, prefixes)
+
+    def unneeded_datasets(self, *, limit: int = 100) -> list[Dataset]:
+        """Datasets, of any project, whose corpus or tokenizer is gone, and its equals as well."""
+        has_corpus = exists().where(
+            Corpus.project_id == Dataset.project_id,
+            or_(Corpus.id == Dataset.corpus_id, Corpus.digest == Dataset.corpus_digest),
+        )
+        has_tokenizer = exists().where(
+            Tokenizer.project_id == Dataset.project_id,
+            or_(
+                Tokenizer.id == Dataset.tokenizer_id,
+                Tokenizer.sha256 == Dataset.tokenizer_sha256,
+            ),
+        )
+        query = select(Dataset).where(~and_(has_corpus, has_tokenizer))
+        return list(self._session.scalars(query.order_by(Dataset.id).limit(limit)))
+
     def may_still_commit(self, subject_id: str, *, fence: int, within: timedelta) -> bool:
         """Whether the attempt of this fence goes on, or ended less than ``within`` ago."""
         query = select(Attempt.id).where(
@@ -114,6 +165,9 @@ class UpkeepRepository:
             or_(Attempt.finished_at.is_(None), Attempt.finished_at > self._time.shifted(-within)),
         )
         return self._session.scalar(query.limit(1)) is not None
+
+    def _known(self, column: InstrumentedAttribute[Any], values: Collection[str]) -> set[str]:
+        return set(self._session.scalars(select(column).where(column.in_(values))))
 
     def _insert_of(self) -> type[postgresql.Insert | sqlite.Insert]:
         is_postgresql = self._session.get_bind().dialect.name == "postgresql"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,23 +52,34 @@ class RememberingDoorbell:
 class Office:
     """Asks for things as the API does, and does them as a runner does, without any process."""
 
-    def __init__(self, database: Database, store: LocalStore) -> None:
+    def __init__(self, database: Database, store: LocalStore, directory: Path) -> None:
         self.database = database
         self.store = store
+        self.directory = directory
         self.doorbell = RememberingDoorbell()
 
-    def upload(self) -> str:
+    def upload(self, *, num_bytes: int = 3) -> str:
         with self.database.unit_of_work(write=True) as uow:
-            file = File(filename="a.txt", purpose="pretrain", num_bytes=3, sha256="0" * 64)
+            file = File(filename="a.txt", purpose="pretrain", num_bytes=num_bytes, sha256="0" * 64)
             uow.files.add(file)
             uow.commit()
         return file.id
 
-    def new_corpus(self) -> Corpus:
-        file_id = self.upload()
+    def new_corpus(
+        self,
+        *,
+        sizes: Sequence[int] = (3,),
+        extends: str | None = None,
+        options: CorpusOptions | None = None,
+    ) -> Corpus:
+        file_ids = [self.upload(num_bytes=size) for size in sizes]
         with self.database.unit_of_work(write=True) as uow:
             corpus = corpora.create(
-                uow, file_ids=[file_id], options=CorpusOptions(), doorbell=self.doorbell
+                uow,
+                file_ids=file_ids,
+                options=options or CorpusOptions(),
+                extends=extends,
+                doorbell=self.doorbell,
             )
             uow.commit()
         return corpus
@@ -99,6 +110,22 @@ class Office:
 
     def claim(self, *queues: str, pid: int | None = None) -> Claim:
         claim = self.try_claim(*queues, pid=pid)
+        assert claim is not None
+        return claim
+
+    def try_claim_piece(self, whole: Claim) -> Claim | None:
+        with self.database.unit_of_work(project_id=None, write=True) as uow:
+            claim = attempts.begin_piece(
+                uow,
+                parent_id=whole.subject_id,
+                process=ProcessIdentity.of(os.getpid()),
+                lease_seconds=30,
+            )
+            uow.commit()
+        return claim
+
+    def claim_piece(self, whole: Claim) -> Claim:
+        claim = self.try_claim_piece(whole)
         assert claim is not None
         return claim
 
@@ -199,4 +226,4 @@ class Office:
 
 @pytest.fixture
 def office(database: Database, tmp_path: Path) -> Office:
-    return Office(database, LocalStore(tmp_path / "store"))
+    return Office(database, LocalStore(tmp_path / "store"), tmp_path)
