@@ -60,6 +60,11 @@ class LiveApi:
         return int(psutil.Process(self._process.pid).memory_info().rss)
 
     @property
+    def written_bytes(self) -> int:
+        """What it has caused to be written to disks so far; 0 on a file system in memory."""
+        return int(psutil.Process(self._process.pid).io_counters().write_bytes)
+
+    @property
     def cpu_seconds(self) -> float:
         """What it has computed so far, whatever else the machine does."""
         times = psutil.Process(self._process.pid).cpu_times()
