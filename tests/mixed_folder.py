@@ -27,8 +27,8 @@ from typing import Any, Final
 
 import duckdb
 import zstandard
-from warcio.statusandheaders import StatusAndHeaders  # type: ignore[import-untyped]
-from warcio.warcwriter import WARCWriter  # type: ignore[import-untyped]
+from warcio.statusandheaders import StatusAndHeaders
+from warcio.warcwriter import WARCWriter
 
 DEBIAN: Final = Path("/usr/share/doc")
 _MODULES: Final = """abc argparse ast base64 bisect bz2 calendar codecs collections configparser

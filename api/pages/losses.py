@@ -191,14 +191,21 @@ def _cut_files(cut: Sequence[CutFile]) -> Html:
 
 
 def redactions(report: CorpusReport) -> Html:
-    """Count what was replaced."""
-    if not report.redactions:
+    """Count what was replaced in documents, and which of their lines were taken out."""
+    rows = [
+        *(
+            (f"{visible(kind)} replaced", count(number))
+            for kind, number in report.redactions.items()
+        ),
+        *(
+            (f"lines removed: {name_of(rule)}", count(number))
+            for rule, number in report.removed_lines.items()
+        ),
+    ]
+    if not rows:
         return NOTHING
     return section(
-        "Replaced",
-        "Pieces of text that were replaced by a placeholder, as the options ask.",
-        table(
-            ("Kind", "Times"),
-            [(visible(kind), count(number)) for kind, number in report.redactions.items()],
-        ),
+        "Changed within documents",
+        "Addresses that a placeholder replaces, and lines that a filter takes out.",
+        table(("What", "Times"), rows),
     )

@@ -113,6 +113,7 @@ VALUES: dict[str, Any] = {
         ],
     },
     "redactions": {"email": 3},
+    "removed_lines": {"c4_javascript": 12},
     "bad_bytes": {
         "count": 2,
         "by_damage": {"nul": 2},

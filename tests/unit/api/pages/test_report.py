@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from api.pages.frame import page_headers
 
+from api.pages.frame import page_headers
 from api.pages.report import report_page
 from api.schemas.corpora import CorpusReportObject
 
@@ -50,6 +50,7 @@ def test_the_page_tells_everything_that_the_report_knows(report: CorpusReportObj
         "65.0 % of the text was kept",
         "Bad json", "line 7", "Every byte", "Twice told", "twice  told", "and 9 more",
         "Latin", "nl", "long.txt", "Nul", "By content.", "4.25", "One file was cut.", "cd" * 6,
+        "email replaced3", "C4 javascript12",
     ):  # fmt: skip
         assert told.lower() in text.lower(), told
 
@@ -132,6 +133,7 @@ def test_an_untroubled_corpus_has_a_quiet_page(make: Callable[..., CorpusReportO
             dropped={},
             duplicates={**nothing, "clusters": []},
             redactions={},
+            removed_lines={},
             bad_bytes={"count": 0, "by_damage": {}, "places": []},
             cut_files=[],
             lengths=[],
