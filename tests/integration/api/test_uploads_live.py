@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import shutil
 import signal
@@ -354,3 +355,43 @@ def send_cut(installation: Installation, request: bytes, *, at: int) -> None:
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(4096):
             pass
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_script_of_the_readme_goes_on_after_a_cut(
+    installation: Installation, client: httpx.Client, tmp_path: Path
+) -> None:
+    (blocks, _) = (ROOT / "README.md").read_text().split("\n```\n\nThe stock `openai` client")
+    script = blocks.rpartition("```bash\n")[2]
+    for ours, small in (("http://127.0.0.1:8000", installation.url), ("$((64 << 20))", "300000")):
+        assert ours in script
+        script = script.replace(ours, small)
+    (tmp_path / "crawl.warc.gz").write_bytes(CONTENT)
+    curl = tmp_path / "bin" / "curl"
+    curl.parent.mkdir()
+    curl.write_text(
+        '#!/bin/sh\necho "$*" >> calls\n'
+        'case "$*" in */parts/2) [ ! -e cut ] && touch cut && exit 1 ;; esac\n'
+        f'exec {shutil.which("curl")} "$@"\n'
+    )
+    curl.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{curl.parent}:{os.environ['PATH']}"}
+
+    def run() -> tuple[int, str]:
+        (tmp_path / "calls").unlink(missing_ok=True)
+        done = subprocess.run(
+            ["bash", "-c", script],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout.strip().strip('"')
+
+    assert run()[0] != 0
+    code, file_id = run()
+    assert code == 0
+    assert "/parts/1" not in (tmp_path / "calls").read_text()
+    assert downloaded_sha256(client, file_id) == SHA256
+    assert client.get(f"/v1/files/{file_id}").json()["filename"] == "crawl.warc.gz"
