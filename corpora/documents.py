@@ -100,6 +100,7 @@ class CorpusManifest(Frozen):
     stats: CorpusStats
     splits: dict[SplitName, CorpusSplit]
     split_rule: SplitRule
+    report_sha256: str
 
 
 class DocumentWriter:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
@@ -34,11 +35,12 @@ from corpora.plan import SourceSize, plan_pieces
 from corpora.progress import Progress, ProgressCallback, part_of
 from corpora.readers.source import SourceFile
 from corpora.reading import PieceManifest, read_findings, read_piece, read_piece_manifest
+from corpora.report import CorpusReport
 from corpora.report_composer import compose_report
 from corpora.split import Split, choose_split
 from corpora.spool import Spool
 from corpora.tally import Tally
-from corpora.writing import DocumentSorter, Written
+from corpora.writing import DocumentSorter
 
 __all__ = ["SourceFile", "assemble_corpus", "build_corpus"]
 
@@ -127,87 +129,125 @@ def assemble_corpus(
     Raises:
         BadData: a piece is damaged, or nothing at all is left.
     """
-    manifests = [read_piece_manifest(piece) for piece in pieces]
-    findings = merge_findings(read_findings(piece) for piece in pieces)
-    spool = Spool(pieces)
-    if not spool.num_documents:
-        raise _nothing_left(findings)
+    assembly = _Assembly(pieces, options=options, base=base)
     (directory / DOCUMENTS_NAME).mkdir(parents=True, exist_ok=True)
     with _room_in(scratch) as room:
-        progress(Progress("deduplicating", 0.0, findings.num_files, findings.num_records))
-        inherited = Split.inherited(base.split_rule) if base else None
-        earlier = base.split_rule.num_documents if base else ()
-        duplicates = _find_duplicates(spool, options, inherited, earlier, scratch=room)
-        split = inherited or choose_split(spool, duplicates, fraction=options.validation_fraction)
-        sorter = DocumentSorter(
-            spool,
-            duplicates,
-            split,
-            tally=Tally(first_files=_first_files(manifests)),
-            examples=ClusterExamples(spool, duplicates, scratch=room),
-        )
-        written = sorter.run(
-            directory / DOCUMENTS_NAME,
-            options=_canonical_options(options, manifests),
-            progress=part_of(progress, _DECIDING_SHARE, 1.0),
-        )
-        leakage = count_leaks(
-            spool,
-            duplicates,
-            split,
-            parts=written.parts,
-            knows_near=options.deduplicate == "near",
-            scratch=room,
-        )
-    stats = _stats(findings, written)
-    manifest = CorpusManifest(
-        digest=written.digest,
-        options=options,
-        stats=stats,
-        splits=written.splits,
-        split_rule=split.rule([*earlier, spool.num_documents]),
+        assembly.run(directory / DOCUMENTS_NAME, scratch=room, progress=progress)
+    report = assembly.report()
+    report_sha256 = write_durably(
+        directory / REPORT_NAME, report.model_dump_json(indent=1).encode()
     )
-    report = compose_report(
-        findings,
-        manifests,
-        stats=stats,
-        options=options,
-        split=split,
-        written=written,
-        leakage=leakage,
-    )
-    write_durably(directory / REPORT_NAME, report.model_dump_json(indent=1).encode())
+    manifest = assembly.manifest(report_sha256=report_sha256)
     sync_directory(directory)
     write_durably(directory / MANIFEST_NAME, manifest.model_dump_json(indent=1).encode())
     sync_directory(directory)
+    stats = manifest.stats
     progress(Progress("writing", 1.0, stats.num_files, stats.num_records, stats.num_bytes))
     return manifest
 
 
-def _find_duplicates(
-    spool: Spool,
-    options: CorpusOptions,
-    inherited: Split | None,
-    earlier: Sequence[int],
-    *,
-    scratch: Path,
-) -> Duplicates:
-    match options.deduplicate:
-        case "none":
-            return no_duplicates(spool, scratch=scratch)
-        case "exact":
-            return find_repeats(spool, scratch=scratch)
-        case "near":
-            inheritance = (
-                Inheritance(
-                    num_documents=tuple(earlier),
-                    threshold=inherited.threshold,
-                    pinned=frozenset(inherited.tails),
+class _Assembly:
+    """Pieces on their way to a corpus: decided upon and written, then told of."""
+
+    def __init__(
+        self, pieces: Sequence[Path], *, options: CorpusOptions, base: CorpusManifest | None
+    ) -> None:
+        self._options = options
+        self._pieces = [read_piece_manifest(piece) for piece in pieces]
+        self._findings = merge_findings(read_findings(piece) for piece in pieces)
+        self._spool = Spool(pieces)
+        if not self._spool.num_documents:
+            raise _nothing_left(self._findings)
+        self._inherited = Split.inherited(base.split_rule) if base else None
+        earlier = base.split_rule.num_documents if base else ()
+        assert not earlier or earlier[-1] <= self._spool.num_documents, "the base's pieces lack"
+        self._versions = (*earlier, self._spool.num_documents)
+
+    def run(self, directory: Path, *, scratch: Path, progress: ProgressCallback) -> None:
+        """Find what repeats, choose the split, write the documents and look for leaks."""
+        spool, findings, options = self._spool, self._findings, self._options
+        progress(Progress("deduplicating", 0.0, findings.num_files, findings.num_records))
+        duplicates = self._find_duplicates(scratch)
+        self._split = self._inherited or choose_split(
+            spool, duplicates, fraction=options.validation_fraction
+        )
+        sorter = DocumentSorter(
+            spool,
+            duplicates,
+            self._split,
+            tally=Tally(first_files=_first_files(self._pieces)),
+            examples=ClusterExamples(spool, duplicates, scratch=scratch),
+        )
+        self._written = sorter.run(
+            directory,
+            options=_canonical_options(options, self._pieces),
+            progress=part_of(progress, _DECIDING_SHARE, 1.0),
+        )
+        self._leakage = count_leaks(
+            spool,
+            duplicates,
+            self._split,
+            parts=self._written.parts,
+            knows_near=options.deduplicate == "near",
+            scratch=scratch,
+        )
+
+    def _find_duplicates(self, scratch: Path) -> Duplicates:
+        match self._options.deduplicate:
+            case "none":
+                return no_duplicates(self._spool, scratch=scratch)
+            case "exact":
+                return find_repeats(self._spool, scratch=scratch)
+            case "near":
+                return find_near_duplicates(
+                    self._spool, scratch=scratch, inheritance=self._inheritance
                 )
-                if inherited
-                else None
-            )
-            return find_near_duplicates(spool, scratch=scratch, inheritance=inheritance)
+
+    @property
+    def _inheritance(self) -> Inheritance | None:
+        if self._inherited is None:
+            return None
+        return Inheritance(
+            num_documents=self._versions[:-1],
+            threshold=self._inherited.threshold,
+            pinned=frozenset(self._inherited.tails),
+        )
+
+    @cached_property
+    def _stats(self) -> CorpusStats:
+        tally = self._written.tally
+        return CorpusStats(
+            num_files=self._findings.num_files,
+            num_records=self._findings.num_records,
+            num_documents=tally.kept.count,
+            num_bytes=tally.kept.num_bytes,
+            num_duplicates=tally.exact.count + tally.near.count,
+            dropped=self._findings.num_dropped,
+            languages=tally.languages,
+        )
+
+    def report(self) -> CorpusReport:
+        """What became of everything."""
+        return compose_report(
+            self._findings,
+            self._pieces,
+            stats=self._stats,
+            options=self._options,
+            split=self._split,
+            written=self._written,
+            leakage=self._leakage,
+        )
+
+    def manifest(self, *, report_sha256: str) -> CorpusManifest:
+        """What the corpus holds."""
+        return CorpusManifest(
+            digest=self._written.digest,
+            options=self._options,
+            stats=self._stats,
+            splits=self._written.splits,
+            split_rule=self._split.rule(self._versions),
+            report_sha256=report_sha256,
+        )
 
 
 @contextmanager
@@ -239,15 +279,3 @@ def _canonical_options(
 def _first_files(pieces: Sequence[PieceManifest]) -> list[int]:
     """How many files there are before each piece."""
     return list(accumulate((len(piece.sources) for piece in pieces[:-1]), initial=0))
-
-
-def _stats(findings: PieceFindings, written: Written) -> CorpusStats:
-    return CorpusStats(
-        num_files=findings.num_files,
-        num_records=findings.num_records,
-        num_documents=written.tally.kept.count,
-        num_bytes=written.tally.kept.num_bytes,
-        num_duplicates=written.tally.exact.count + written.tally.near.count,
-        dropped=findings.num_dropped,
-        languages=written.tally.languages,
-    )

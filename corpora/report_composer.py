@@ -137,6 +137,11 @@ def _digest_of_files(pieces: Sequence[PieceManifest]) -> str:
 
 
 def _split_rule(split: Split, num_tails: int, options: CorpusOptions) -> str:
+    if split.is_inherited:
+        return (
+            "By content, as in the corpus that this one extends: what was held out there is held "
+            "out here, and its threshold decides on the new documents."
+        )
     if num_tails:
         return (
             "No choice of whole documents is between 1 % and a tenth of the text, so the ends of "
