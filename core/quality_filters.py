@@ -16,16 +16,24 @@ from core.frozen import Frozen
 
 GOPHER: Final = "Gopher (arXiv 2112.11446, A.1.1)"
 C4: Final = "C4 (arXiv 1910.10683, 2.2)"
-C4_CODE: Final = "C4 (its code, tensorflow_datasets c4_utils)"
-FINEWEB: Final = "FineWeb (arXiv 2406.17557, 3.6)"
-THE_STACK: Final = "The Stack (arXiv 2301.03988, 4.1; 2402.19173, 2.1)"
+C4_CODE: Final = "C4 (its code alone, c4_utils of tensorflow_datasets)"
+FINEWEB: Final = "FineWeb (arXiv 2406.17557)"
+THE_STACK: Final = "The Stack (arXiv 2301.03988)"
+THE_STACK_V2: Final = "The Stack v2 (arXiv 2402.19173)"
+GPT_3: Final = "GPT-3 (arXiv 2005.14165, C)"
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Amount = Annotated[int, Field(ge=0, le=10**9)]
 
 
+def _with_source(schema: dict[str, Any], rule: type[QualityFilter]) -> None:
+    schema["description"] = f"{schema['description']} Source: {rule.source}."
+
+
 class QualityFilter(Frozen):
     """A rule: what is dropped, in the docstring; the thresholds, in the fields."""
+
+    model_config = ConfigDict(json_schema_extra=_with_source)
 
     source: ClassVar[str]
     """Where the rule and its thresholds are published."""
@@ -50,7 +58,7 @@ class GopherWordCount(QualityFilter):
 
 
 class GopherMeanWordLength(QualityFilter):
-    """Documents whose words have on average fewer or more characters."""
+    """Documents whose mean word length is below min_characters or above max_characters."""
 
     source = GOPHER
     languages = "spaced"
@@ -68,7 +76,7 @@ class GopherMeanWordLength(QualityFilter):
 
 
 class GopherSymbols(QualityFilter):
-    """Documents with more hash signs, or more ellipses, for each word."""
+    """Documents with more than max_per_word hash signs, or ellipses, for each word."""
 
     source = GOPHER
     languages = "spaced"
@@ -76,28 +84,28 @@ class GopherSymbols(QualityFilter):
 
 
 class GopherBulletLines(QualityFilter):
-    """Documents with a higher share of lines that begin with a bullet."""
+    """Documents where more than max_share of the lines begin with a bullet."""
 
     source = GOPHER
     max_share: Share = 0.9
 
 
 class GopherEllipsisLines(QualityFilter):
-    """Documents with a higher share of lines that end with an ellipsis."""
+    """Documents where more than max_share of the lines end with an ellipsis."""
 
     source = GOPHER
     max_share: Share = 0.3
 
 
 class GopherAlphabeticWords(QualityFilter):
-    """Documents with a lower share of words that have a letter."""
+    """Documents where less than min_share of the words have a letter."""
 
     source = GOPHER
     min_share: Share = 0.8
 
 
 class GopherStopWords(QualityFilter):
-    """English documents with fewer of: the, be, to, of, and, that, have, with."""
+    """Documents with fewer than min_words of: the, be, to, of, and, that, have, with."""
 
     source = GOPHER
     languages = "english"
@@ -105,91 +113,91 @@ class GopherStopWords(QualityFilter):
 
 
 class GopherDuplicateLines(QualityFilter):
-    """Documents with a higher share of lines that stood there before."""
+    """Documents where more than max_share of the lines stood there before."""
 
     source = GOPHER
     max_share: Share = 0.3
 
 
 class GopherDuplicateLineCharacters(QualityFilter):
-    """Documents with a higher share of characters in lines that stood there before."""
+    """Documents with more than max_share of the characters in lines that stood there before."""
 
     source = GOPHER
     max_share: Share = 0.2
 
 
 class GopherDuplicateParagraphs(QualityFilter):
-    """Documents with a higher share of paragraphs that stood there before."""
+    """Documents where more than max_share of the paragraphs stood there before."""
 
     source = GOPHER
     max_share: Share = 0.3
 
 
 class GopherDuplicateParagraphCharacters(QualityFilter):
-    """Documents with a higher share of characters in paragraphs that stood there before."""
+    """Documents with more than max_share of the characters in paragraphs that are repeated."""
 
     source = GOPHER
     max_share: Share = 0.2
 
 
 class GopherTop2Grams(QualityFilter):
-    """Documents with a higher share of characters in the most frequent pair of words."""
+    """Documents with more than max_share of the characters in the most frequent pair of words."""
 
     source = GOPHER
     max_share: Share = 0.2
 
 
 class GopherTop3Grams(QualityFilter):
-    """The same of three words."""
+    """Documents with more than max_share of the characters in the most frequent three words."""
 
     source = GOPHER
     max_share: Share = 0.18
 
 
 class GopherTop4Grams(QualityFilter):
-    """The same of four words."""
+    """Documents with more than max_share of the characters in the most frequent four words."""
 
     source = GOPHER
     max_share: Share = 0.16
 
 
 class GopherDuplicate5Grams(QualityFilter):
-    """Documents with a higher share of characters in runs of five words that stood there before."""
+    """Documents with more than max_share of the characters in repeated runs of five words."""
 
     source = GOPHER
     max_share: Share = 0.15
 
 
 class GopherDuplicate6Grams(QualityFilter):
-    """The same of six words."""
+    """Documents with more than max_share of the characters in repeated runs of six words."""
 
     source = GOPHER
     max_share: Share = 0.14
 
 
 class GopherDuplicate7Grams(QualityFilter):
-    """The same of seven words."""
+    """Documents with more than max_share of the characters in repeated runs of seven words."""
 
     source = GOPHER
     max_share: Share = 0.13
 
 
 class GopherDuplicate8Grams(QualityFilter):
-    """The same of eight words."""
+    """Documents with more than max_share of the characters in repeated runs of eight words."""
 
     source = GOPHER
     max_share: Share = 0.12
 
 
 class GopherDuplicate9Grams(QualityFilter):
-    """The same of nine words."""
+    """Documents with more than max_share of the characters in repeated runs of nine words."""
 
     source = GOPHER
     max_share: Share = 0.11
 
 
 class GopherDuplicate10Grams(QualityFilter):
-    """The same of ten words."""
+    """Documents with more than max_share of the characters in repeated runs of ten words."""
 
     source = GOPHER
     max_share: Share = 0.1
@@ -202,20 +210,20 @@ class C4LoremIpsum(QualityFilter):
 
 
 class C4CurlyBrace(QualityFilter):
-    """Documents that contain "{": programs, mostly."""
+    """Documents that contain "{", as programs do."""
 
     source = C4
 
 
 class C4LinePunctuation(QualityFilter):
-    """Lines without terminal punctuation at their end, or with an ellipsis there."""
+    """Lines that do not end in terminal punctuation, or end in an ellipsis."""
 
     source = C4
     removes = "lines"
 
 
 class C4LineWords(QualityFilter):
-    """Lines with fewer words."""
+    """Lines with fewer than min_words words."""
 
     source = C4
     languages = "spaced"
@@ -224,7 +232,7 @@ class C4LineWords(QualityFilter):
 
 
 class C4LongWords(QualityFilter):
-    """Lines with a word of more characters."""
+    """Lines with a word of more than max_characters."""
 
     source = C4_CODE
     languages = "spaced"
@@ -233,7 +241,7 @@ class C4LongWords(QualityFilter):
 
 
 class C4Javascript(QualityFilter):
-    """Lines that contain "javascript": warnings that it should be switched on, mostly."""
+    """Lines that contain "javascript"."""
 
     source = C4
     removes = "lines"
@@ -247,21 +255,21 @@ class C4Policy(QualityFilter):
 
 
 class C4Sentences(QualityFilter):
-    """Documents with fewer sentences in the lines that are left."""
+    """Documents with fewer than min_sentences sentences in the lines that are left."""
 
     source = C4
     min_sentences: Amount = 5
 
 
 class FinewebLinePunctuation(QualityFilter):
-    """Documents with no higher share of lines that end in terminal punctuation."""
+    """Documents where at most min_share of the lines end in terminal punctuation."""
 
     source = FINEWEB
     min_share: Share = 0.12
 
 
 class FinewebShortLines(QualityFilter):
-    """Documents with as high a share of lines of at most max_characters characters."""
+    """Documents where at least max_share of the lines have at most max_characters."""
 
     source = FINEWEB
     max_share: Share = 0.67
@@ -269,14 +277,14 @@ class FinewebShortLines(QualityFilter):
 
 
 class FinewebDuplicateLineCharacters(QualityFilter):
-    """Documents with as high a share of characters in lines that stood there before."""
+    """Documents with at least max_share of the characters in lines that stood there before."""
 
     source = FINEWEB
     max_share: Share = 0.01
 
 
 class FinewebNewlines(QualityFilter):
-    """Documents with more line breaks for each word: lists."""
+    """Documents with more than max_per_word line breaks for each word, as lists have."""
 
     source = FINEWEB
     languages = "spaced"
@@ -284,47 +292,47 @@ class FinewebNewlines(QualityFilter):
 
 
 class StackLineLength(QualityFilter):
-    """Programs with a longer line."""
+    """Documents with a line of more than max_characters."""
 
     source = THE_STACK
     max_characters: Amount = 1000
 
 
 class StackMeanLineLength(QualityFilter):
-    """Programs whose lines are longer on average."""
+    """Documents whose lines have more than max_characters on average."""
 
     source = THE_STACK
     max_characters: float = Field(default=100, ge=0, le=10**9)
 
 
 class StackAlphanumeric(QualityFilter):
-    """Programs with a lower share of letters and digits among their characters."""
+    """Documents where less than min_share of the characters are letters or digits."""
 
     source = THE_STACK
     min_share: Share = 0.25
 
 
 class StackGenerated(QualityFilter):
-    """Programs that say in their first lines that a program wrote them."""
+    """Documents that say in their first max_lines lines that a program wrote them."""
 
-    source = THE_STACK
+    source = THE_STACK_V2
     max_lines: int = Field(default=5, ge=1, le=1000)
 
 
 class LanguageFilter(QualityFilter):
-    """Documents not surely in one of `languages`; below min_confidence the language is `und`."""
+    """Documents in none of `languages`; with less than min_confidence it is `und`."""
 
-    source = FINEWEB.replace("3.6", "3.3")
+    source = FINEWEB
     min_confidence: Share = 0.65
 
 
 class Contaminated(QualityFilter):
     """Documents that share min_ngrams runs of ngram_words words with the file `decontaminate`.
 
-    A text of that file that is shorter, but has min_words words, counts as a whole.
+    A text of that file that is shorter counts as a whole, if it has min_words words.
     """
 
-    source = "GPT-3 (arXiv 2005.14165, C), any shared 13-gram as in datatrove's decontamination"
+    source = GPT_3
     ngram_words: int = Field(default=13, ge=2, le=100)
     min_words: int = Field(default=8, ge=1, le=100)
     min_ngrams: int = Field(default=1, ge=1, le=10**9)
@@ -404,7 +412,7 @@ WEB_FILTERS: Final = tuple(
     for name in QualityFilters.model_fields
     if name.startswith(("gopher_", "c4_", "fineweb_")) and name != "c4_line_punctuation"
 )
-"""All but the one that FineWeb left out: it takes a third of all text, good and bad (3.5)."""
+"""All but the one of C4 that FineWeb left out: alone it removes about a third of all text."""
 CODE_FILTERS: Final = tuple(
     name for name in QualityFilters.model_fields if name.startswith("stack_")
 )

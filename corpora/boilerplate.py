@@ -29,7 +29,7 @@ IsBoilerplate = Callable[[str], bool]
 def long_words(view: TextView, limits: limits_of.C4LongWords) -> IsBoilerplate | None:
     """Lines with a longer word."""
     most = limits.max_characters
-    if len(max(view.words, key=len)) <= most:
+    if max(map(len, view.lines)) <= most:
         return None
     return lambda line: len(line) > most and any(len(word) > most for word in line.split())
 
@@ -74,17 +74,20 @@ LINE_RULES: Final[dict[str, LineRule]] = {
 
 
 def without_boilerplate(
-    text: str, rules: Mapping[str, IsBoilerplate]
+    view: TextView, rules: Mapping[str, IsBoilerplate]
 ) -> tuple[str, dict[str, int]]:
     """A text without the lines that any of ``rules`` takes out, and how many each of them took.
 
     Blank lines stay, since they part paragraphs; but where lines between blank ones are gone, one
     of those is enough.
     """
+    rules = {name: rule for name, rule in rules.items() if any(map(rule, view.lines))}
+    if not rules:
+        return view.text, {}
     kept: list[str] = []
     num_removed: Counter[str] = Counter()
     follows_gap = False
-    for line in text.split("\n"):
+    for line in view.text.split("\n"):
         stripped = line.strip()
         if not stripped:
             if not follows_gap or (kept and kept[-1].strip()):
@@ -95,7 +98,7 @@ def without_boilerplate(
         else:
             kept.append(line)
             follows_gap = False
-    return ("\n".join(kept), dict(num_removed)) if num_removed else (text, {})
+    return "\n".join(kept), dict(num_removed)
 
 
 def _who_removes(line: str, rules: Mapping[str, IsBoilerplate]) -> str | None:

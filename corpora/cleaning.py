@@ -16,10 +16,11 @@ from corpora.readers.record import Dropped, Notice, Record, excerpt
 from corpora.readers.source import SourceFile
 from corpora.redaction import redact
 
-_LINE_ENDINGS = re.compile("\r\n?|[\v\f\x85]")
-_CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff]")
-_ASCII_TO_CLEAN = bytes({*range(0x20), 0x7F} - {0x09, 0x0A})
-"""The ASCII characters that :func:`normalise` changes."""
+_LINE_ENDINGS = ("\r\n", "\r", "\v", "\f", "\x85")
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\ufffe\uffff]")
+_ASCII_CONTROLS = bytes({*range(0x20), 0x7F} - {0x09, 0x0A})
+_FIRST_BYTES_OF_OTHERS = (b"\xc2", b"\xef")
+"""In UTF-8, of the controls beyond ASCII, and of some hundred characters that are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +105,21 @@ class Cleaner:
 
 def normalise(text: str) -> str:
     """NFC (Unicode annex 15), line feeds for every line ending, no control characters but tabs."""
-    if text.isascii():
-        data = text.encode()
-        # several times faster than a search by a regular expression, and nearly always the answer
-        if len(data.translate(None, _ASCII_TO_CLEAN)) == len(data):
-            return text
-        return _without_controls(text)
-    # controls go first: one between a letter and its accent would hide that they belong together
-    return unicodedata.normalize("NFC", _without_controls(text))
+    for ending in _LINE_ENDINGS:
+        text = text.replace(ending, "\n")
+    text = _without_controls(text)
+    # only now: a control between a letter and its accent would hide that they belong together
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def _without_controls(text: str) -> str:
-    return _CONTROLS.sub("", _LINE_ENDINGS.sub("\n", text))
+    data = text.encode(errors="replace")
+    # many times faster than a search by a regular expression, and nearly always the answer
+    if len(data.translate(None, _ASCII_CONTROLS)) == len(data) and not any(
+        first in data for first in _FIRST_BYTES_OF_OTHERS
+    ):
+        return text
+    return _CONTROLS.sub("", text)
 
 
 def _dropped(record: Record, reason: str) -> Dropped:

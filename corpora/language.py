@@ -15,7 +15,7 @@ from core.languages import UNDETERMINED
 SAMPLE_CHARACTERS: Final = 256
 """How much of a text is looked at: twice as much takes twice as long and answers the same."""
 DEFAULT_MIN_CONFIDENCE: Final = 0.65
-"""FineWeb's (arXiv 2406.17557, 3.3)."""
+"""FineWeb's (arXiv 2406.17557)."""
 
 _LABEL: Final = "__label__"
 

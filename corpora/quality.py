@@ -59,7 +59,7 @@ class Quality:
         view = TextView(text)
         if failed := _first_failed(self._before, view, language):
             return failed
-        text, removed_lines = without_boilerplate(text, dict(self._line_rules(view, language)))
+        text, removed_lines = without_boilerplate(view, dict(self._line_rules(view, language)))
         if removed_lines:
             if not text or text.isspace():
                 return "empty"

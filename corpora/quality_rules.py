@@ -23,7 +23,7 @@ GENERATED_MARKS: Final = (
     "generated automatically",
     "this file is generated",
 )
-"""Those of The Stack v2 (arXiv 2402.19173, 2.1)."""
+"""Those of The Stack v2 (arXiv 2402.19173)."""
 _ELLIPSES: Final = ("...", "…")
 _STOP_WORDS_AS_WRITTEN: Final = tuple(
     (word, word.capitalize(), word.upper()) for word in STOP_WORDS

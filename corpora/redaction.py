@@ -1,8 +1,8 @@
 """E-mail and IP addresses, replaced in texts by fixed placeholders.
 
-The placeholders are those of Dolma (arXiv 2402.00159, 5.3), which no one takes for an address, so
+The placeholders are those of Dolma (arXiv 2402.00159), which no one takes for an address, so
 that they can be found, counted and taken out of what a model writes. As in FineWeb (arXiv
-2406.17557, A), IP addresses are replaced only if they are public: ``127.0.0.1`` and ``192.168.0.1``
+2406.17557), IP addresses are replaced only if they are public: ``127.0.0.1`` and ``192.168.0.1``
 are nobody's. A version number of four parts looks like an address, and is replaced too.
 """
 

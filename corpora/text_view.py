@@ -56,7 +56,8 @@ class TextView:
     @cached_property
     def number_of(self) -> dict[str, int]:
         """Each different word, numbered from zero on in the order in which they come."""
-        return {word: number for number, word in enumerate(dict.fromkeys(self.words))}
+        different = dict.fromkeys(self.words)
+        return dict(zip(different, range(len(different)), strict=True))
 
     @cached_property
     def num_alphabetic_words(self) -> int:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 from core.quality_filters import list_filters
 from corpora.boilerplate import LINE_RULES
 from corpora.quality_rules import RULES
 
+DOCS = Path(__file__).parents[3] / "docs"
 PUBLISHED = {
     # arXiv 2112.11446, A.1.1, in the order of the text, and table A1
     "gopher_word_count": {"min_words": 50, "max_words": 100_000},
@@ -35,17 +38,17 @@ PUBLISHED = {
     "c4_javascript": {},
     "c4_policy": {},
     "c4_sentences": {"min_sentences": 5},
-    # arXiv 2406.17557, 3.6
+    # arXiv 2406.17557
     "fineweb_line_punctuation": {"min_share": 0.12},
     "fineweb_short_lines": {"max_share": 0.67, "max_characters": 30},
     "fineweb_duplicate_line_characters": {"max_share": 0.01},
     "fineweb_newlines": {"max_per_word": 0.3},
-    # arXiv 2301.03988, 4.1, and 2402.19173, 2.1
+    # arXiv 2301.03988 and 2402.19173
     "stack_line_length": {"max_characters": 1000},
     "stack_mean_line_length": {"max_characters": 100},
     "stack_alphanumeric": {"min_share": 0.25},
     "stack_generated": {"max_lines": 5},
-    # arXiv 2406.17557, 3.3, and 2005.14165, C
+    # arXiv 2406.17557 and 2005.14165, C
     "language": {"min_confidence": 0.65},
     "contaminated": {"ngram_words": 13, "min_words": 8, "min_ngrams": 1},
 }
@@ -67,3 +70,17 @@ def test_every_rule_says_what_it_does_and_where_it_was_published() -> None:
     for rule in list_filters():
         assert rule.description.endswith(".")
         assert "arXiv" in rule.source or "code" in rule.source
+
+
+def test_the_documentation_lists_just_these_rules_in_this_order() -> None:
+    documented = [
+        line
+        for line in (DOCS / "cleaning.md").read_text().splitlines()
+        if line.startswith(("| `gopher", "| `c4", "| `fineweb", "| `stack", "| `lang", "| `cont"))
+    ]
+    assert documented == [
+        f"| `{rule.name}` | {rule.description} "
+        f"| {', '.join(f'`{name}` {value:,}' for name, value in rule.thresholds.items())} "
+        f"| {', '.join(rule.profiles)} | {rule.source} |"
+        for rule in list_filters()
+    ]
