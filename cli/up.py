@@ -18,12 +18,15 @@ from cli.signals import SignalInbox
 from cli.supervisor import ChildSpec, FalseStart, Supervisor
 from cli.valkey import PrivateValkey
 from core.errors import InvalidRequest
+from core.queues import CORPUS_QUEUE
 from core.settings import Settings
 from workers.lifeline import PARENT_VARIABLE
 
 _BROKER: Final = "broker"
 _API: Final = "api"
 _WORKERS: Final = {"worker-corpus": "corpus", "worker-train": "train"}
+_MOST_CORPUS_RUNNERS: Final = 4
+"""Each reads a piece of text at a time and needs up to a gigabyte; training shares the machine."""
 _DRAIN_MARGIN_SECONDS: Final = 15.0
 """What a worker needs besides saving: to report, and to end."""
 _API_STOP_SECONDS: Final = 10.0
@@ -111,12 +114,21 @@ def _start(
         supervisor.start(
             ChildSpec(
                 name,
-                command=commands.worker_command([queue], settings=settings),
+                command=commands.worker_command(
+                    [queue], settings=settings, concurrency=_concurrency(queue)
+                ),
                 stop_seconds=settings.drain_seconds + _DRAIN_MARGIN_SECONDS,
             )
         )
     url = listening.url_of(listener)
     return supervisor.watch(until=lambda: _is_ready(url), is_starting=True)
+
+
+def _concurrency(queue: str) -> int:
+    """How much of a queue is done at a time: text on every core, training one job a device."""
+    if queue != CORPUS_QUEUE:
+        return 1
+    return min(len(os.sched_getaffinity(0)), _MOST_CORPUS_RUNNERS)
 
 
 def _environment(

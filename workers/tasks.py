@@ -1,7 +1,7 @@
 """The one Celery task: somebody rang, so a runner looks what there is to do.
 
 The Celery process never loads torch, owns no lease and touches no row but to clean up after a
-runner that was killed.
+runner that was killed. It may look, though.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import cache
 from typing import Any, Final
 
 from celery.signals import worker_init, worker_shutting_down
 
+from core.errors import Unavailable
 from core.settings import Settings
 from db.engine import Database
 from services import reconcile
@@ -73,12 +75,32 @@ runners: Final = Runners()
 @app.task(name=RUN_TASK)
 def run(queue_name: str) -> None:
     """Do one piece of work of a queue, if there is any."""
+    if not something_waits(queue_name):
+        return  # somebody who was here already has done it
     code = runners.run(queue_name)
     if code is None:
         _ring(queue_name)
     elif code != 0:
         _log.error("The runner of queue %s ended with %d", queue_name, code)
         free_the_dead()
+
+
+def something_waits(queue_name: str) -> bool:
+    """Whether a runner would find anything; a look costs little, and a runner half a second.
+
+    A corpus rings for each of its pieces, and a worker goes from piece to piece: many rings come
+    too late. A database that does not answer is for the runner to wait for.
+    """
+    try:
+        with _database().unit_of_work(project_id=None) as uow:
+            return uow.work.waits([queue_name])
+    except Unavailable:
+        return True
+
+
+@cache
+def _database() -> Database:
+    return Database(Settings().database_url)
 
 
 def free_the_dead() -> None:
