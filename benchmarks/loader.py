@@ -25,7 +25,7 @@ from core.spec import Budget
 from corpora.dataset_writer import DatasetWriter
 from corpora.shards import open_dataset
 from corpora.vocabulary import SPECIAL_TOKENS, Vocabulary
-from training.loader import Loader
+from training.loader import Loader, Source
 
 NUM_TOKENS = 8_000_000
 TOKENS_PER_DOCUMENT = 1000
@@ -94,7 +94,7 @@ def main() -> None:
         for label, objective in OBJECTIVES.items():
             for context_length, sequences in SHAPES:
                 loader = Loader(
-                    split,
+                    [Source("random", 1.0, split)],
                     objective=objective,
                     vocabulary=vocabulary,
                     context_length=context_length,

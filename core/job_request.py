@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from core.counts import Count
 from core.errors import did_you_mean
 from core.frozen import Frozen
+from core.mixture import CorpusRequest, weights_of
 from core.objectives import Architecture, CausalObjective, Objective
 from core.presets import PRESET_NAMES
 from core.spec import (
@@ -161,7 +162,7 @@ class CheckpointRequest(Frozen):
 class JobRequest(Frozen):
     """The body of ``POST /v1/jobs``."""
 
-    corpus: str = Field(description="The id of a corpus")
+    corpus: CorpusRequest = Field(description="The id of a corpus, or a mixture of corpora")
     name: JobName | None = None
     model: Annotated[ModelRequest, BeforeValidator(_preset_as_model)] = ModelRequest(preset="small")
     objective: Objective = CausalObjective()
@@ -183,6 +184,17 @@ class JobRequest(Frozen):
     def architecture(self) -> Architecture:
         """The architecture that the objective needs, unless the model names another."""
         return self.model.architecture or self.objective.architecture
+
+    @property
+    def corpus_shares(self) -> dict[str, float]:
+        """The share of the samples that each corpus is to give, by its id, in their order."""
+        return weights_of(self.corpus)
+
+    @property
+    def main_corpus(self) -> str:
+        """The corpus with the largest share, the first of equals."""
+        shares = self.corpus_shares
+        return max(shares, key=lambda corpus_id: shares[corpus_id])
 
     def as_stored(self) -> dict[str, Any]:
         """What the database keeps: what the user gave, unfolded, without our defaults."""

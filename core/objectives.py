@@ -172,10 +172,12 @@ class MixObjective(Frozen):
     """Every sample is drawn for one of several objectives, by their weights."""
 
     type: Literal["mix"] = "mix"
-    parts: tuple[MixedPart, ...] = Field(min_length=1, max_length=MAX_PARTS, strict=False)
+    parts: tuple[MixedPart, ...] = Field(max_length=MAX_PARTS, strict=False)
 
     @model_validator(mode="after")
     def _trains_one_architecture(self) -> Self:
+        if not self.parts:
+            raise ValueError("parts: a mix has at least one objective")
         _require_one_architecture([part.objective for part in self.parts])
         return self
 
@@ -210,10 +212,12 @@ class StagedObjective(Frozen):
     """Objectives one after the other, each up to a share of the budget's steps."""
 
     type: Literal["stages"] = "stages"
-    stages: tuple[Stage, ...] = Field(min_length=1, max_length=MAX_STAGES, strict=False)
+    stages: tuple[Stage, ...] = Field(max_length=MAX_STAGES, strict=False)
 
     @model_validator(mode="after")
     def _stages_follow_each_other(self) -> Self:
+        if not self.stages:
+            raise ValueError("stages: there is at least one")
         ends = [stage.until for stage in self.stages]
         if any(later <= earlier for earlier, later in pairwise(ends)):
             raise ValueError("stages: each stage ends later than the one before it")

@@ -1,18 +1,20 @@
 """From a request to a spec: every default is decided here, and nowhere else.
 
-Pure arithmetic on the request and on two facts about the data (the sizes of the vocabulary
-and of the training split), so that the same request on the same corpus always gives the same spec.
+Pure arithmetic on the request and on a few facts about the data (the sizes of the vocabulary
+and of the training splits), so that the same request on the same corpus always gives the same spec.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 
 from core.errors import InvalidRequest
 from core.job_request import JobRequest, ModelRequest
+from core.mixture import MixtureComponent
 from core.objectives import Architecture
 from core.presets import PRESETS, Preset
 from core.sizing import (
@@ -43,8 +45,20 @@ _EVALUATION_SHARE = 0.03
 """Held-out tokens a look, of all tokens trained on: ten looks then cost a tenth of the job."""
 _FEWEST_EVALUATION_TOKENS, _MOST_EVALUATION_TOKENS = 8_192, 131_072
 _LONGEST_EVALUATION_GAP = 1000
+_TOO_OFTEN = 1.1
+"""Of the number of passes that are as good as fresh text: a window more is not worth a word."""
 _OWN_CODES = frozenset({"objective_needs_another_architecture", "stages_need_steps"})
 """Findings of a spec that have a code of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusFacts:
+    """What a spec depends on of a corpus that is ready."""
+
+    id: str
+    digest: str
+    train_tokens: int
+    """About how many tokens its training split has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +70,22 @@ class Resolved:
 
 
 def resolve(
-    request: JobRequest, *, corpus_id: str, tokenizer_id: str, vocab_size: int, train_tokens: int
+    request: JobRequest, *, corpora: Sequence[CorpusFacts], tokenizer_id: str, vocab_size: int
 ) -> Resolved:
     """Decide everything that the request leaves open.
 
     Args:
         request: What the user asked for.
-        corpus_id: The corpus, ready.
+        corpora: The corpora of the request, in their order.
         tokenizer_id: The tokenizer, ready.
         vocab_size: The tokenizer's number of tokens.
-        train_tokens: About how many tokens the training split has.
 
     Raises:
         InvalidRequest: the parts do not fit together; ``param`` names the first wrong field.
     """
     architecture = request.architecture
     preset = _preset(request.model, architecture)
+    train_tokens = sum(corpus.train_tokens for corpus in corpora)
     try:
         shape = _shape(request.model, architecture, preset, vocab_size)
         budget = request.budget or Budget(
@@ -87,7 +101,7 @@ def resolve(
         every_steps = min(_LONGEST_EVALUATION_GAP, max(1, num_steps // _EVALUATIONS_PER_JOB))
         asked = request.optimizer
         spec = JobSpec(
-            corpus=corpus_id,
+            corpus=_corpus(request, corpora),
             tokenizer=tokenizer_id,
             model=shape,
             objective=request.objective,
@@ -117,7 +131,8 @@ def resolve(
         )
     except ValidationError as error:
         raise _as_invalid_request(error) from None
-    return Resolved(spec=spec, warnings=_warnings(request, architecture))
+    warnings = [*_warnings(request, architecture), *_repetitions(spec, corpora)]
+    return Resolved(spec=spec, warnings=tuple(warnings))
 
 
 def check(request: JobRequest) -> None:
@@ -126,8 +141,19 @@ def check(request: JobRequest) -> None:
     Raises:
         InvalidRequest: as :func:`resolve`.
     """
-    resolve(
-        request, corpus_id="corpus", tokenizer_id="tokenizer", vocab_size=4096, train_tokens=10**6
+    corpora = [CorpusFacts(id_, digest="", train_tokens=10**6) for id_ in request.corpus_shares]
+    resolve(request, corpora=corpora, tokenizer_id="tokenizer", vocab_size=4096)
+
+
+def _corpus(
+    request: JobRequest, corpora: Sequence[CorpusFacts]
+) -> str | tuple[MixtureComponent, ...]:
+    if isinstance(request.corpus, str):
+        return request.corpus
+    digests = {corpus.id: corpus.digest for corpus in corpora}
+    return tuple(
+        MixtureComponent(corpus=part.corpus, weight=part.weight, digest=digests[part.corpus])
+        for part in request.corpus
     )
 
 
@@ -190,13 +216,39 @@ def _evaluation_tokens(train_tokens: int) -> int:
     return min(max(wanted, _FEWEST_EVALUATION_TOKENS), _MOST_EVALUATION_TOKENS)
 
 
-def _warnings(request: JobRequest, architecture: Architecture) -> tuple[str, ...]:
+def _warnings(request: JobRequest, architecture: Architecture) -> list[str]:
     warnings = []
     if architecture == "encoder" and request.evaluation.prompts:
         warnings.append("evaluation.prompts: an encoder does not continue text; they are left out.")
     if architecture == "decoder" and request.evaluation.blanks:
         warnings.append("evaluation.blanks: a decoder fills no gaps; they are left out.")
-    return tuple(warnings)
+    if not isinstance(request.corpus, str) and request.tokenizer is None:
+        warnings.append(
+            f"tokenizer: the default one of corpus {request.main_corpus}, which has the largest "
+            "share, encodes the whole mixture."
+        )
+    return warnings
+
+
+def _repetitions(spec: JobSpec, corpora: Sequence[CorpusFacts]) -> list[str]:
+    """Which corpora come round more often than is of much use."""
+    num_steps = spec.budget.num_steps(
+        batch_tokens=spec.batch_tokens,
+        tokens_per_epoch=sum(corpus.train_tokens for corpus in corpora),
+    )
+    if num_steps is None:
+        return []
+    tokens = num_steps * spec.batch_tokens
+    epochs = {
+        corpus.id: tokens * spec.corpus_shares[corpus.id] / max(1, corpus.train_tokens)
+        for corpus in corpora
+    }
+    return [
+        f"corpus: {corpus_id} is read {number:.1f} times; beyond about {DEFAULT_EPOCHS:.0f} times "
+        "a text teaches much less than fresh text."
+        for corpus_id, number in epochs.items()
+        if number > _TOO_OFTEN * DEFAULT_EPOCHS
+    ]
 
 
 def _as_invalid_request(error: ValidationError) -> InvalidRequest:

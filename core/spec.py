@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from core.counts import Count
 from core.frozen import Frozen
+from core.mixture import CorpusSpec, weights_of
 from core.objectives import Architecture, Objective, StagedObjective
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -149,7 +150,8 @@ class ResourcesSpec(Frozen):
 class JobSpec(Frozen):
     """Everything that determines a job's result."""
 
-    corpus: str
+    corpus: CorpusSpec
+    """An id, or the corpora of a mixture."""
     tokenizer: str
     model: ModelShape
     objective: Objective
@@ -189,6 +191,11 @@ class JobSpec(Frozen):
                 f"{self.model.context_length}"
             )
         return self
+
+    @property
+    def corpus_shares(self) -> dict[str, float]:
+        """The share of the samples that each corpus gives, by its id."""
+        return weights_of(self.corpus)
 
     @property
     def sequences_per_step(self) -> int:

@@ -69,7 +69,7 @@ class TokenWindows:
         return tokens_WR
 
     def samples(self, indices: NDArray[np.int64], *, seed: int) -> Samples:
-        """What a job with this seed sees as its samples of these ascending indices."""
+        """What a job with this seed sees as its samples of these indices."""
         tokens_WR = self.read(self.of_samples(indices, seed=seed))
         return self.remover.remove(tokens_WR, seed=seed, samples=indices)
 
@@ -79,18 +79,16 @@ class TokenWindows:
         return self.remover.read(tokens_WR, seed=seed, samples=indices)
 
     def of_samples(self, indices: NDArray[np.int64], *, seed: int) -> NDArray[np.int64]:
-        """Which window each of these ascending sample indices is made from.
+        """Which window each of these sample indices is made from.
 
         An epoch is all windows once, in an order of its own; epochs follow without a gap.
         """
         epochs, places = np.divmod(indices, self.count)
         key = derive_key(seed, Use.SHUFFLE)
-        return np.concatenate(
-            [
-                permuted(places[epochs == epoch], size=self.count, key=derive_key(key, epoch))
-                for epoch in range(int(epochs[0]), int(epochs[-1]) + 1)
-            ]
-        )
+        for epoch in np.unique(epochs).tolist():
+            here = epochs == epoch
+            places[here] = permuted(places[here], size=self.count, key=derive_key(key, epoch))
+        return places
 
     @property
     def _stream_length(self) -> int:

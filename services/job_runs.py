@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from core.lifecycle import AttemptOutcome, DesiredStatus, ExitCode, JobStatus, ResourceStatus
+from core.lifecycle import AttemptOutcome, DesiredStatus, ExitCode, JobStatus
 from core.sizing import largest_divisor
 from core.spec import JobSpec
 from db.repositories.metrics import MetricPoint
 from db.tables import Corpus, Job, Tokenizer, Work
 from db.unit_of_work import UnitOfWork
-from services import attempts, checkpoints, datasets, jobs, work
+from services import attempts, checkpoints, jobs, work
 from services.attempts import Claim
 from services.doorbell import Doorbell
 from storage.base import Store
@@ -90,17 +90,24 @@ def plan(
 
 
 def wait_for_dataset(
-    uow: UnitOfWork, claim: Claim, *, corpus: Corpus, tokenizer: Tokenizer, doorbell: Doorbell
+    uow: UnitOfWork,
+    claim: Claim,
+    *,
+    corpora: Sequence[Corpus],
+    tokenizer: Tokenizer,
+    doorbell: Doorbell,
 ) -> None:
-    """The dataset has gone since the job last had it: it is made again, and the job waits."""
+    """A dataset has gone since the job last had it: it is made again, and the job waits."""
     task = uow.work.require(claim.work_id, fence=claim.fence)
     job = uow.jobs.get(claim.subject_id, lock=True)
-    dataset = datasets.find_or_ask(uow, corpus=corpus, tokenizer=tokenizer, doorbell=doorbell)
+    waiting_for = jobs.missing_dataset(uow, corpora, tokenizer, doorbell=doorbell)
     attempts.forgive(task)
-    waiting_for = None if dataset.status is ResourceStatus.READY else dataset.id
     uow.work.release(task.id, fence=task.fence, waiting_for=waiting_for)
     attempts.end(
-        uow, claim, outcome=AttemptOutcome.PREEMPTED, cause=f"{dataset.id} has to be made first"
+        uow,
+        claim,
+        outcome=AttemptOutcome.PREEMPTED,
+        cause=f"{waiting_for or 'a dataset'} has to be made first",
     )
     job.status = JobStatus.QUEUED
     job.phase = None

@@ -6,7 +6,7 @@ What workers report about a job that runs is in ``services.job_runs``.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from core.errors import Conflict, InvalidRequest, PretrainerError
 from core.ids import new_id
 from core.job_request import JobRequest, TokenizerRequest
 from core.lifecycle import DesiredStatus, JobStatus, ResourceStatus, WorkKind
+from core.resolve import CorpusFacts
 from core.sizing import num_parameters
 from core.spec import JobSpec
 from db.tables import Corpus, Job, Tokenizer, Work
@@ -47,27 +48,21 @@ class QueuePlace:
 
 
 def create(uow: UnitOfWork, request: JobRequest, *, doorbell: Doorbell) -> Job:
-    """Accept a job. It waits for its corpus, tokenizer and dataset if they are still being made.
+    """Accept a job. It waits for its corpora, tokenizer and datasets that are still being made.
 
     Raises:
         InvalidRequest: the parts of the request do not fit together, or not its data.
         NotFound: there is no such corpus or tokenizer.
-        Conflict: the corpus or the tokenizer has failed.
+        Conflict: a corpus or the tokenizer has failed.
     """
     resolve.check(request)
-    corpus = uow.corpora.get(request.corpus, lock=True, param="corpus")
-    if corpus.status is ResourceStatus.FAILED:
-        raise Conflict(
-            f"Corpus {corpus.id!r} has failed; no job can be trained on it.",
-            code="corpus_failed",
-            param="corpus",
-        )
-    tokenizer = _tokenizer_for(uow, request.tokenizer, corpus, doorbell=doorbell)
+    corpora = _corpora_for(uow, request)
+    main = next(corpus for corpus in corpora if corpus.id == request.main_corpus)
+    tokenizer = _tokenizer_for(uow, request.tokenizer, main, doorbell=doorbell)
     job_id = new_id("job")
     job = Job(
         id=job_id,
         name=request.name or job_id,
-        corpus_id=corpus.id,
         tokenizer_id=tokenizer.id,
         request=request.as_stored(),
         priority=request.priority,
@@ -75,11 +70,11 @@ def create(uow: UnitOfWork, request: JobRequest, *, doorbell: Doorbell) -> Job:
         usage=dict(USAGE_OF_NOTHING),
         metadata_=dict(request.metadata),
     )
-    missing = _first_missing(corpus, tokenizer)
+    missing = _first_missing(corpora, tokenizer)
     if missing is None:
-        _settle_spec(uow, job, request, corpus=corpus, tokenizer=tokenizer)
-        missing = _missing_dataset(uow, corpus, tokenizer, doorbell=doorbell)
-    uow.jobs.add(job)
+        _settle_spec(uow, job, request, corpora=corpora, tokenizer=tokenizer)
+        missing = missing_dataset(uow, corpora, tokenizer, doorbell=doorbell)
+    uow.jobs.add_with_corpora(job, [corpus.id for corpus in corpora])
     work.add(
         uow,
         kind=WorkKind.JOB,
@@ -173,24 +168,32 @@ def queue_place(uow: UnitOfWork, job: Job) -> QueuePlace | None:
 def go_on_waiting_or_start(uow: UnitOfWork, task: Work, *, doorbell: Doorbell) -> None:
     """What a job has waited for is ready: wait for what is missing next, or settle the spec.
 
-    A request that turns out not to fit its data fails the job.
+    A request that turns out not to fit its data fails the job, and so does a corpus of a mixture
+    that failed while the job waited for another.
     """
     job = uow.jobs.get(task.subject_id, lock=True)
     if job.status.is_final:
         return
-    corpus = uow.corpora.get(job.corpus_id)
+    corpora = corpora_of(uow, job)
     tokenizer = uow.tokenizers.get(job.tokenizer_id or "")
-    task.waiting_for = _first_missing(corpus, tokenizer)
-    if task.waiting_for is not None:
-        return
-    if job.spec is None:
-        request = JobRequest.model_validate_json(json.dumps(job.request))
-        try:
-            _settle_spec(uow, job, request, corpus=corpus, tokenizer=tokenizer)
-        except InvalidRequest as error:
-            fail_unowned(uow, job, task, error)
+    try:
+        for corpus in corpora:
+            _refuse_failed(corpus)
+        task.waiting_for = _first_missing(corpora, tokenizer)
+        if task.waiting_for is not None:
             return
-    task.waiting_for = _missing_dataset(uow, corpus, tokenizer, doorbell=doorbell)
+        if job.spec is None:
+            request = JobRequest.model_validate_json(json.dumps(job.request))
+            _settle_spec(uow, job, request, corpora=corpora, tokenizer=tokenizer)
+    except (Conflict, InvalidRequest) as error:
+        fail_unowned(uow, job, task, error)
+        return
+    task.waiting_for = missing_dataset(uow, corpora, tokenizer, doorbell=doorbell)
+
+
+def corpora_of(uow: UnitOfWork, job: Job) -> list[Corpus]:
+    """The corpora that a job is trained on, in its order; one unless it mixes them."""
+    return [uow.corpora.get(corpus_id) for corpus_id in uow.jobs.corpus_ids(job.id)]
 
 
 def fail_unowned(uow: UnitOfWork, job: Job, task: Work, error: PretrainerError) -> None:
@@ -275,6 +278,25 @@ def _wish(uow: UnitOfWork, job: Job, task: Work, desired: DesiredStatus) -> None
     uow.work.set_desired(task.id, desired)
 
 
+def _corpora_for(uow: UnitOfWork, request: JobRequest) -> list[Corpus]:
+    """The corpora of a request in their order, locked in the order of their ids."""
+    wanted = list(request.corpus_shares)
+    locked = {id_: uow.corpora.get(id_, lock=True, param="corpus") for id_ in sorted(wanted)}
+    corpora = [locked[id_] for id_ in wanted]
+    for corpus in corpora:
+        _refuse_failed(corpus)
+    return corpora
+
+
+def _refuse_failed(corpus: Corpus) -> None:
+    if corpus.status is ResourceStatus.FAILED:
+        raise Conflict(
+            f"Corpus {corpus.id!r} has failed; no job can be trained on it.",
+            code="corpus_failed",
+            param="corpus",
+        )
+
+
 def _tokenizer_for(
     uow: UnitOfWork, wanted: TokenizerRequest | None, corpus: Corpus, *, doorbell: Doorbell
 ) -> Tokenizer:
@@ -299,18 +321,22 @@ def _tokenizer_for(
     return tokenizer
 
 
-def _first_missing(corpus: Corpus, tokenizer: Tokenizer) -> str | None:
-    if corpus.status is not ResourceStatus.READY:
-        return corpus.id
+def _first_missing(corpora: Sequence[Corpus], tokenizer: Tokenizer) -> str | None:
+    for corpus in corpora:
+        if corpus.status is not ResourceStatus.READY:
+            return corpus.id
     return None if tokenizer.status is ResourceStatus.READY else _made_by(tokenizer)
 
 
-def _missing_dataset(
-    uow: UnitOfWork, corpus: Corpus, tokenizer: Tokenizer, *, doorbell: Doorbell
+def missing_dataset(
+    uow: UnitOfWork, corpora: Sequence[Corpus], tokenizer: Tokenizer, *, doorbell: Doorbell
 ) -> str | None:
-    """The dataset that a job has to wait for; from now on it is being made."""
-    dataset = datasets.find_or_ask(uow, corpus=corpus, tokenizer=tokenizer, doorbell=doorbell)
-    return None if dataset.status is ResourceStatus.READY else dataset.id
+    """The dataset that a job has to wait for first; from now on all that are missing are made."""
+    needed = [
+        datasets.find_or_ask(uow, corpus=corpus, tokenizer=tokenizer, doorbell=doorbell)
+        for corpus in corpora
+    ]
+    return next((one.id for one in needed if one.status is not ResourceStatus.READY), None)
 
 
 def _made_by(tokenizer: Tokenizer) -> str:
@@ -321,22 +347,29 @@ def _made_by(tokenizer: Tokenizer) -> str:
 
 
 def _settle_spec(
-    uow: UnitOfWork, job: Job, request: JobRequest, *, corpus: Corpus, tokenizer: Tokenizer
+    uow: UnitOfWork,
+    job: Job,
+    request: JobRequest,
+    *,
+    corpora: Sequence[Corpus],
+    tokenizer: Tokenizer,
 ) -> None:
     assert tokenizer.vocab_size is not None  # it is ready
-    train_tokens = datasets.num_train_tokens(uow, corpus=corpus, tokenizer=tokenizer)
+    facts = [_facts(uow, corpus, tokenizer) for corpus in corpora]
     resolved = resolve.resolve(
-        request,
-        corpus_id=corpus.id,
-        tokenizer_id=tokenizer.id,
-        vocab_size=tokenizer.vocab_size,
-        train_tokens=train_tokens,
+        request, corpora=facts, tokenizer_id=tokenizer.id, vocab_size=tokenizer.vocab_size
     )
     spec = resolved.spec
     job.spec = spec.model_dump(mode="json")
     job.model = {**spec.model.model_dump(mode="json"), "num_parameters": num_parameters(spec.model)}
     job.warnings = list(resolved.warnings)
-    set_length(job, spec, _num_steps(spec, train_tokens))
+    set_length(job, spec, _num_steps(spec, sum(corpus.train_tokens for corpus in facts)))
+
+
+def _facts(uow: UnitOfWork, corpus: Corpus, tokenizer: Tokenizer) -> CorpusFacts:
+    assert corpus.digest is not None  # it is ready
+    train_tokens = datasets.num_train_tokens(uow, corpus=corpus, tokenizer=tokenizer)
+    return CorpusFacts(corpus.id, corpus.digest, train_tokens)
 
 
 def set_length(job: Job, spec: JobSpec, num_steps: int | None) -> None:

@@ -24,8 +24,16 @@ def recipe(job: Job) -> dict[str, Any]:
     spec = JobSpec.model_validate_json(_as_json(job.spec))
     return {
         **spec.model_dump(mode="json", exclude=_DECIDED_ELSEWHERE, exclude_none=True),
+        "corpus": _corpus(spec),
         **written,
     }
+
+
+def _corpus(spec: JobSpec) -> str | list[dict[str, Any]]:
+    """An id, or the mixture without the digests, which its ids stand for."""
+    if isinstance(spec.corpus, str):
+        return spec.corpus
+    return [{"corpus": part.corpus, "weight": part.weight} for part in spec.corpus]
 
 
 def _as_json(value: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""``python -m training spec.json --dataset DIR --out DIR [--resume DIR]``: the engine alone.
+"""``python -m training spec.json --dataset DIR... --out DIR [--resume DIR]``: the engine alone.
 
 Needs no service, no database and no broker. Ctrl-C saves a checkpoint and leaves; a second one
 leaves at once.
@@ -37,7 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> ExitCode:
     """Train as the command line says; returns how it ended."""
     parser = argparse.ArgumentParser(prog="python -m training", description="Train a model.")
     parser.add_argument("spec", type=Path, help="the job's spec, JSON")
-    parser.add_argument("--dataset", type=Path, required=True, help="directory of token shards")
+    parser.add_argument(
+        "--dataset",
+        type=Path,
+        required=True,
+        nargs="+",
+        help="directory of token shards; of a mixture, one for each corpus in the spec's order",
+    )
     parser.add_argument("--out", type=Path, required=True, help="where checkpoints go")
     parser.add_argument("--resume", type=Path, help="the checkpoint to go on from")
     given = parser.parse_args(arguments)
@@ -46,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> ExitCode:
         given.out.mkdir(parents=True, exist_ok=True)
         reason = train(
             spec,
-            dataset=given.dataset,
+            datasets=given.dataset,
             out=given.out,
             resume=given.resume,
             fence=_next_fence(given.out),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -30,9 +30,9 @@ from training.checkpoint import (
     spec_digest,
     verify_checkpoint,
 )
-from training.evaluation import evaluate
+from training.evaluation import evaluate_corpora
 from training.execution import Execution, keep_execution
-from training.loader import Loader
+from training.loader import Loader, Source
 from training.loop import TrainingLoop
 from training.optimizers import Optimizer, build_optimizer
 from training.ports import Plan, Reporter, SavedCheckpoint, StopSignal
@@ -49,7 +49,7 @@ _RNG_PREFIX: Final = "rng."
 def train(
     spec: JobSpec,
     *,
-    dataset: Path,
+    datasets: Sequence[Path],
     out: Path,
     resume: Path | None,
     execution: Execution | None = None,
@@ -62,7 +62,7 @@ def train(
 
     Args:
         spec: What is asked for.
-        dataset: The directory of the encoded corpus.
+        datasets: The directories of the encoded corpora, in the order of the spec.
         out: Where checkpoints go; none is ever deleted.
         resume: The checkpoint to go on from, of the same spec; None: start with fresh weights.
         execution: How the job is to run, as its earlier attempts have settled it; comes before
@@ -77,21 +77,21 @@ def train(
         checkpoint, CANCEL has not.
 
     Raises:
-        BadData: the dataset is damaged, or does not fit the spec.
+        BadData: a dataset is damaged, or does not fit the spec.
         CheckpointDamaged: ``resume`` is not whole.
         Conflict: ``resume`` belongs to another spec or dataset.
         InvalidRequest: this machine cannot do what the spec asks for.
         Diverged: the loss or its gradient is not finite.
     """
     reporter.phase("preparing" if resume is None else "recovering")
-    data = open_dataset(dataset)
+    data = _open_all(spec, datasets)
     tokenizer = Tokenizer.from_str(data.tokenizer_json.decode())
     vocabulary = _vocabulary_for(spec, tokenizer)
     state = _starting_state(spec, resume=resume, settled=execution, reporter=reporter)
     execution = state.execution
     execution.prepare()
     loader = Loader(
-        data.train,
+        data.sources(spec),
         objective=spec.objective,
         vocabulary=vocabulary,
         context_length=spec.model.context_length,
@@ -103,11 +103,11 @@ def train(
     model.compute_dtype = execution.compute_dtype
     optimizer = build_optimizer(model, spec.optimizer, precision=execution.compute_dtype)
     if resume is not None:
-        _restore(resume, model=model, optimizer=optimizer, dataset_digest=data.manifest.digest)
+        _restore(resume, model=model, optimizer=optimizer, digests=data.digests)
     reporter.planned(_plan(spec, loader=loader, state=state))
     examiner = _Examiner(
         spec=spec,
-        dataset=data,
+        data=data,
         tokenizer=tokenizer,
         vocabulary=vocabulary,
         execution=execution,
@@ -115,7 +115,7 @@ def train(
     )
     saver = _Saver(
         spec=spec,
-        dataset=data,
+        data=data,
         out=out,
         fence=fence,
         model=model,
@@ -136,6 +136,50 @@ def train(
         stopwatch=Stopwatch(already_seconds=state.elapsed_seconds),
     )
     return loop.run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """The datasets of a job, by the id of their corpus, in the order of the spec."""
+
+    by_corpus: Mapping[str, Dataset]
+
+    @property
+    def tokenizer_json(self) -> bytes:
+        """The tokenizer that made them all."""
+        return next(iter(self.by_corpus.values())).tokenizer_json
+
+    @property
+    def digests(self) -> list[str]:
+        """What a checkpoint is tied to."""
+        return [dataset.manifest.digest for dataset in self.by_corpus.values()]
+
+    def sources(self, spec: JobSpec) -> list[Source]:
+        """Where samples come from, and in which shares."""
+        shares = spec.corpus_shares
+        return [
+            Source(corpus, shares[corpus], dataset.train)
+            for corpus, dataset in self.by_corpus.items()
+        ]
+
+
+def _open_all(spec: JobSpec, directories: Sequence[Path]) -> _Data:
+    """The datasets of the spec's corpora, if they are those, by one tokenizer."""
+    corpora = list(spec.corpus_shares)
+    if len(directories) != len(corpora):
+        raise BadData(
+            f"The spec names {len(corpora)} corpora, and {len(directories)} datasets are given.",
+            param="corpus",
+        )
+    data = _Data(dict(zip(corpora, map(open_dataset, directories), strict=True)))
+    manifests = [dataset.manifest for dataset in data.by_corpus.values()]
+    if len({manifest.tokenizer_sha256 for manifest in manifests}) > 1:
+        raise BadData("The datasets were made by different tokenizers.", param="tokenizer")
+    settled = [] if isinstance(spec.corpus, str) else spec.corpus
+    for part, manifest in zip(settled, manifests, strict=False):
+        if part.digest != manifest.corpus_digest:
+            raise BadData(f"The dataset of corpus {part.corpus} has another text.", param="corpus")
+    return data
 
 
 def _vocabulary_for(spec: JobSpec, tokenizer: Tokenizer) -> Vocabulary:
@@ -178,11 +222,11 @@ def _starting_state(
 
 
 def _restore(
-    resume: Path, *, model: LanguageModel, optimizer: Optimizer, dataset_digest: str
+    resume: Path, *, model: LanguageModel, optimizer: Optimizer, digests: list[str]
 ) -> None:
     """Load weights, optimizer and random generators of a verified checkpoint."""
     recorded = load_json(resume / _STATE_NAME)
-    if recorded["dataset_digest"] != dataset_digest:
+    if recorded["dataset_digests"] != digests:
         raise Conflict(f"{resume.name} was trained on another dataset and cannot be resumed.")
     tensors = load_tensors(resume / _OPTIMIZER_NAME)
     try:
@@ -210,17 +254,17 @@ class _Examiner:
     """Finds out how good a model is, on held-out text and on the job's own questions."""
 
     spec: JobSpec
-    dataset: Dataset
+    data: _Data
     tokenizer: Tokenizer
     vocabulary: Vocabulary
     execution: Execution
     reporter: Reporter
 
     def evaluate(self, model: LanguageModel) -> dict[str, float]:
-        """See :func:`training.evaluation.evaluate`."""
-        return evaluate(
+        """See :func:`training.evaluation.evaluate_corpora`."""
+        return evaluate_corpora(
             _Heard(model, self.reporter),
-            dataset=self.dataset,
+            datasets=self.data.by_corpus,
             spec=self.spec,
             vocabulary=self.vocabulary,
             micro_batch=self.execution.micro_batch,
@@ -257,7 +301,7 @@ class _Saver:
     """Writes everything that a checkpoint holds."""
 
     spec: JobSpec
-    dataset: Dataset
+    data: _Data
     out: Path
     fence: int
     model: LanguageModel
@@ -267,7 +311,7 @@ class _Saver:
     def save(self, state: TrainingState) -> SavedCheckpoint:
         """A checkpoint of the model, the optimizer and ``state`` as they are now."""
         spec = self.spec.model_dump(mode="json")
-        training = {"dataset_digest": self.dataset.manifest.digest, "training": state.to_json()}
+        training = {"dataset_digests": self.data.digests, "training": state.to_json()}
         path = save_checkpoint(
             self.out,
             step=state.step,
@@ -276,7 +320,7 @@ class _Saver:
             spec_sha256=spec_digest(spec),
             metrics=state.metrics,
             files={
-                **hugging_face_files(self.spec.model, tokenizer_json=self.dataset.tokenizer_json),
+                **hugging_face_files(self.spec.model, tokenizer_json=self.data.tokenizer_json),
                 WEIGHTS_NAME: TensorFile(self.model.state_dict(), WEIGHTS_METADATA),
                 _CARD_NAME: self._card(state).encode(),
                 _OPTIMIZER_NAME: TensorFile({**self.optimizer.state(), **_rng_states()}, {}),
@@ -295,8 +339,10 @@ class _Saver:
             metrics=state.metrics,
             samples=[*continued, *filled],
             provenance={
-                "dataset_digest": self.dataset.manifest.digest,
-                "corpus_digest": self.dataset.manifest.corpus_digest,
+                "datasets": [
+                    {"digest": one.manifest.digest, "corpus_digest": one.manifest.corpus_digest}
+                    for one in self.data.by_corpus.values()
+                ],
                 **self.provenance,
             },
         )

@@ -11,7 +11,7 @@ sequence (T or K), V vocabulary, N labels of all sequences.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -45,6 +45,59 @@ class LanguageModel(Protocol):
     def logits(self, input_ids: Tensor, *, positions: Tensor | None) -> Tensor:
         """``(B, T)`` to ``(B, T, V)``, or to ``(B, K, V)`` at the ``positions`` ``(B, K)``."""
         ...
+
+
+def evaluate_corpora(
+    model: LanguageModel,
+    *,
+    datasets: Mapping[str, Dataset],
+    spec: JobSpec,
+    vocabulary: Vocabulary,
+    micro_batch: int,
+    device: torch.device,
+) -> dict[str, float]:
+    """Measure a model on the held-out split of each corpus of a job.
+
+    Args:
+        model: see :func:`evaluate`.
+        datasets: by the id of the corpus; each is read as far as its part of
+            ``evaluation.max_tokens`` goes.
+        spec: also gives the share of each corpus.
+        vocabulary: see :func:`evaluate`.
+        micro_batch: see :func:`evaluate`.
+        device: see :func:`evaluate`.
+
+    Returns:
+        The values of :func:`evaluate`. Of several corpora, those of each as ``<name>/<corpus id>``,
+        and under their own names the means by the shares of the corpora that have held-out text.
+    """
+    tokens_each = max(1, spec.evaluation.max_tokens // len(datasets))
+    evaluation = spec.evaluation.model_copy(update={"max_tokens": tokens_each})
+    part = spec.model_copy(update={"evaluation": evaluation})
+    by_corpus = {
+        corpus: evaluate(
+            model,
+            dataset=dataset,
+            spec=part,
+            vocabulary=vocabulary,
+            micro_batch=micro_batch,
+            device=device,
+        )
+        for corpus, dataset in datasets.items()
+    }
+    if len(by_corpus) == 1:
+        return next(iter(by_corpus.values()))
+    values = {
+        f"{name}/{corpus}": value
+        for corpus, measured in by_corpus.items()
+        for name, value in measured.items()
+    }
+    for name in dict.fromkeys(name for measured in by_corpus.values() for name in measured):
+        having = [corpus for corpus, measured in by_corpus.items() if name in measured]
+        total = sum(spec.corpus_shares[corpus] for corpus in having)
+        weighted = sum(spec.corpus_shares[corpus] * by_corpus[corpus][name] for corpus in having)
+        values[name] = weighted / total
+    return values
 
 
 def evaluate(

@@ -6,6 +6,7 @@ batches are the same however they are divided among micro-batches.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 from core.errors import BadData
 from core.objectives import AnyObjective
 from core.spec import Budget
+from corpora.mixture import MixedWindows, SampleSource, mixed
 from corpora.objectives import remover_for, stages_of
+from corpora.removers.samples import Remover
 from corpora.vocabulary import Vocabulary
 from corpora.windows import TokenStream, TokenWindows
 
@@ -37,25 +40,36 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """A corpus that samples are taken from."""
+
+    corpus: str
+    """Its id."""
+    share: float
+    """Of the samples; those of all sources are together 1."""
+    split: TokenStream
+
+
+@dataclass(frozen=True, slots=True)
 class _Stage:
     """The steps for which words are removed in one way."""
 
     end: int | None
     """The first step after it; None: it is the last stage."""
-    windows: TokenWindows
+    windows: SampleSource
 
 
 class Loader:
     """Batches of a split in pseudo-random order, each window once an epoch.
 
     Epochs follow each other without a gap: a batch may hold the end of one and the beginning of
-    the next, and so nothing is ever left out. Each stage of a staged objective cuts the split into
-    windows of its own.
+    the next, and so nothing is ever left out. Of several corpora, each has epochs of its own, as
+    its share makes them. Each stage of a staged objective cuts the splits into windows of its own.
     """
 
     def __init__(
         self,
-        split: TokenStream,
+        sources: Sequence[Source],
         *,
         objective: AnyObjective,
         vocabulary: Vocabulary,
@@ -64,24 +78,22 @@ class Loader:
         seed: int,
         budget: Budget,
     ) -> None:
-        """Cut ``split`` into windows.
+        """Cut the splits of ``sources`` into windows.
 
         Raises:
-            BadData: it has no tokens.
+            BadData: one of them has no tokens.
         """
+        self._sources = tuple(sources)
         self._sequences_per_step = sequences_per_step
         self._context_length = context_length
         self._seed = seed
         stages = stages_of(objective)
         windows = [
-            TokenWindows(
-                split,
-                remover_for(stage.objective, vocabulary=vocabulary, context_length=context_length),
+            self._mixed(
+                remover_for(stage.objective, vocabulary=vocabulary, context_length=context_length)
             )
             for stage in stages
         ]
-        if not windows[0].count:
-            raise BadData("the corpus has no text to train on", code="corpus_empty", param="corpus")
         self.num_windows = windows[0].count
         self.num_steps = budget.num_steps(
             batch_tokens=sequences_per_step * context_length,
@@ -93,14 +105,23 @@ class Loader:
 
     @property
     def tokens_per_epoch(self) -> int:
-        """Tokens, as a budget counts them, until every window of the first stage was seen once."""
+        """Tokens, as a budget counts them, of all windows of the first stage."""
         return self.num_windows * self._context_length
+
+    def epochs(self, step: int) -> dict[str, float]:
+        """How often each corpus of a mixture has been read before a step, by name of the metric."""
+        windows = self._at(step)
+        if not isinstance(windows, MixedWindows):
+            return {}
+        numbers = windows.epochs(step * self._sequences_per_step)
+        return {
+            f"data/epochs/{source.corpus}": number
+            for source, number in zip(self._sources, numbers, strict=True)
+        }
 
     def batch(self, step: int) -> Batch:
         """The batch of one step; the first is step 0."""
-        windows = next(
-            stage.windows for stage in self._stages if stage.end is None or step < stage.end
-        )
+        windows = self._at(step)
         first = step * self._sequences_per_step
         samples = np.arange(first, first + self._sequences_per_step, dtype=np.int64)
         made = windows.samples(samples, seed=self._seed)
@@ -111,3 +132,19 @@ class Loader:
             loss_mask=made.loss_mask,
             num_tokens=made.input_ids.size,
         )
+
+    def _at(self, step: int) -> SampleSource:
+        return next(
+            stage.windows for stage in self._stages if stage.end is None or step < stage.end
+        )
+
+    def _mixed(self, remover: Remover) -> SampleSource:
+        cut = [TokenWindows(source.split, remover) for source in self._sources]
+        for source, windows in zip(self._sources, cut, strict=True):
+            if not windows.count:
+                raise BadData(
+                    f"corpus {source.corpus} has no text to train on",
+                    code="corpus_empty",
+                    param="corpus",
+                )
+        return mixed(cut, shares=[source.share for source in self._sources])

@@ -214,7 +214,7 @@ class TrainingLoop:
 
     def _look_at_held_out_text(self) -> None:
         self._reporter.phase("evaluating")
-        values = self._evaluate(self._model)
+        values = {**self._evaluate(self._model), **self._loader.epochs(self.state.step)}
         samples = self._probe(self._model)
         self.state = replace(
             self.state,

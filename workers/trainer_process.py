@@ -32,7 +32,7 @@ def perform(
     out.mkdir(exist_ok=True)
     reason = train(
         JobSpec.model_validate_json(task["spec"]),
-        dataset=Path(task["dataset"]),
+        datasets=[Path(directory) for directory in task["datasets"]],
         out=out,
         resume=None if resume is None else Path(resume),
         execution=None if settled is None else Execution.from_json(settled),

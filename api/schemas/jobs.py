@@ -11,6 +11,7 @@ from api.schemas.base import Answer, Metadata, RequestBody
 from core.clock import unix_seconds
 from core.job_request import JobName
 from core.lifecycle import JobStatus
+from core.mixture import CorpusWeight
 from db.tables import Attempt, Job, Metric
 
 
@@ -73,7 +74,7 @@ class JobObject(Answer):
     created_at: int = Field(description="Unix seconds")
     started_at: int | None
     finished_at: int | None
-    corpus: str
+    corpus: str | list[CorpusWeight] = Field(description="Its id, or the corpora of a mixture")
     tokenizer: str | None
     spec: dict[str, Any] | None = Field(description="With every default decided")
     model: dict[str, Any] | None
@@ -104,7 +105,7 @@ class JobObject(Answer):
             created_at=unix_seconds(job.created_at),
             started_at=_optional_seconds(job.started_at),
             finished_at=_optional_seconds(job.finished_at),
-            corpus=job.corpus_id,
+            corpus=job.request["corpus"],
             tokenizer=job.tokenizer_id,
             spec=job.spec,
             model=job.model,

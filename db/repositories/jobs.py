@@ -9,7 +9,7 @@ from sqlalchemy import exists, select
 from core.lifecycle import CheckpointStatus, JobStatus
 from db.repositories.owned import OwnedRepository
 from db.repositories.scope import Order, Page
-from db.tables import Checkpoint, Job
+from db.tables import Checkpoint, Job, JobCorpus
 
 
 class JobRepository(OwnedRepository[Job]):
@@ -18,6 +18,26 @@ class JobRepository(OwnedRepository[Job]):
     table = Job
     noun = "job"
     prefix = "job"
+
+    def add_with_corpora(self, job: Job, corpus_ids: Sequence[str]) -> Job:
+        """Insert a job trained on these corpora, in this order."""
+        self.add(job)
+        self._session.add_all(
+            JobCorpus(job_id=job.id, position=position, corpus_id=corpus_id)
+            for position, corpus_id in enumerate(corpus_ids)
+        )
+        self._session.flush()
+        return job
+
+    def corpus_ids(self, job_id: str) -> list[str]:
+        """The corpora of a job of this project, in order; some may have been deleted since."""
+        query = self._owned(
+            select(JobCorpus.corpus_id)
+            .join(Job, Job.id == JobCorpus.job_id)
+            .where(JobCorpus.job_id == job_id)
+            .order_by(JobCorpus.position)
+        )
+        return list(self._session.scalars(query))
 
     def find_newest_named(self, name: str, *, with_checkpoint: bool = False) -> Job | None:
         """The newest job of a name, or None; names need not be unique."""
@@ -38,7 +58,8 @@ class JobRepository(OwnedRepository[Job]):
             Job.status.in_([status for status in JobStatus if not status.is_final])
         )
         if corpus_id is not None:
-            query = query.where(Job.corpus_id == corpus_id)
+            uses = select(JobCorpus.job_id).where(JobCorpus.corpus_id == corpus_id)
+            query = query.where(Job.id.in_(uses))
         if tokenizer_id is not None:
             query = query.where(Job.tokenizer_id == tokenizer_id)
         return list(self._session.scalars(query.order_by(Job.id)))

@@ -7,7 +7,7 @@ from db.tables.corpora import Corpus, CorpusFile, CorpusPiece
 from db.tables.datasets import Dataset
 from db.tables.events import Event, EventLevel
 from db.tables.files import File, FilePiece
-from db.tables.jobs import Job
+from db.tables.jobs import Job, JobCorpus
 from db.tables.leaders import Leader
 from db.tables.metrics import Metric
 from db.tables.owned import Identified, Owned, WithMetadata
@@ -34,6 +34,7 @@ __all__ = [
     "FilePiece",
     "Identified",
     "Job",
+    "JobCorpus",
     "Leader",
     "Metric",
     "Owned",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index
+from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.ids import new_id
@@ -22,7 +22,6 @@ class Job(Base, Identified, WithMetadata):
         Index(None, "project_id", "id"),
         Index(None, "project_id", "status", "id"),
         Index(None, "project_id", "name"),
-        Index(None, "corpus_id"),
         Index(None, "tokenizer_id"),
     )
 
@@ -33,7 +32,6 @@ class Job(Base, Identified, WithMetadata):
     status_reason: Mapped[str | None] = mapped_column(default=None)
     stop_reason: Mapped[str | None] = mapped_column(default=None)
     desired_status: Mapped[DesiredStatus] = mapped_column(default=DesiredStatus.RUNNING)
-    corpus_id: Mapped[str]
     tokenizer_id: Mapped[str | None] = mapped_column(default=None)
     request: Mapped[dict[str, Any]]
     spec: Mapped[dict[str, Any] | None] = mapped_column(default=None)
@@ -56,3 +54,13 @@ class Job(Base, Identified, WithMetadata):
     usage: Mapped[dict[str, Any]] = mapped_column(default_factory=dict)
     started_at: Mapped[datetime | None] = mapped_column(default=None)
     finished_at: Mapped[datetime | None] = mapped_column(default=None)
+
+
+class JobCorpus(Base):
+    """A corpus that a job is trained on; the id stays when the corpus has been deleted."""
+
+    __tablename__ = "job_corpora"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    corpus_id: Mapped[str] = mapped_column(index=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,7 @@ from core.lifecycle import ExitCode
 from core.spec import JobSpec
 from db.tables import Checkpoint, Corpus
 from db.unit_of_work import UnitOfWork
-from services import checkpoints, datasets, job_runs
+from services import checkpoints, datasets, job_runs, jobs
 from services.attempts import Claim
 from services.doorbell import Doorbell
 from workers.children import Child, engine_environment
@@ -34,7 +34,8 @@ class _Assignment:
     """What an attempt at a job needs to know."""
 
     spec: JobSpec
-    dataset_prefix: str
+    dataset_prefixes: Sequence[str]
+    """One for each corpus of the spec, in its order."""
     execution: Mapping[str, Any] | None = None
     """How earlier attempts ran, with what they learned about the device's memory."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -61,14 +62,17 @@ def _attempt(place: Workplace, claim: Claim, directory: Path, *, heartbeat: Hear
         uow.commit()
     if assignment is None:
         return
-    prefix = assignment.dataset_prefix
+    datasets_here = [
+        str(place.store.materialise(prefix, cache=place.settings.cache_dir))
+        for prefix in assignment.dataset_prefixes
+    ]
     book = ProgressBook(place, claim)
     child = Child(
         "workers.trainer_process",
         directory / "training",
         task={
             "spec": assignment.spec.model_dump_json(),
-            "dataset": str(place.store.materialise(prefix, cache=place.settings.cache_dir)),
+            "datasets": datasets_here,
             "resume": None if resume is None else str(resume),
             "execution": assignment.execution,
             "fence": claim.fence,
@@ -97,30 +101,35 @@ def _attempt(place: Workplace, claim: Claim, directory: Path, *, heartbeat: Hear
 
 
 def _assignment(uow: UnitOfWork, claim: Claim, *, doorbell: Doorbell) -> _Assignment | None:
-    """What is to be done; None if the dataset has gone, and the job waits for it again."""
+    """What is to be done; None if a dataset has gone, and the job waits for it again."""
     job = uow.jobs.get(claim.subject_id)
-    corpus = uow.corpora.get(job.corpus_id)
+    corpora = jobs.corpora_of(uow, job)
     tokenizer = uow.tokenizers.get(job.tokenizer_id or "")
-    dataset = datasets.find(uow, corpus=corpus, tokenizer=tokenizer)
-    if dataset is None:
-        job_runs.wait_for_dataset(uow, claim, corpus=corpus, tokenizer=tokenizer, doorbell=doorbell)
+    found = [datasets.find(uow, corpus=corpus, tokenizer=tokenizer) for corpus in corpora]
+    prefixes = [dataset.prefix for dataset in found if dataset is not None]
+    if len(prefixes) < len(corpora):
+        job_runs.wait_for_dataset(
+            uow, claim, corpora=corpora, tokenizer=tokenizer, doorbell=doorbell
+        )
         return None
     return _Assignment(
         spec=job_runs.spec_of(job),
-        dataset_prefix=dataset.prefix,
+        dataset_prefixes=prefixes,
         execution=job.execution,
-        provenance=_provenance(uow, corpus, tokenizer_sha256=tokenizer.sha256),
+        provenance={
+            "tokenizer_sha256": tokenizer.sha256,
+            "corpora": [_provenance(uow, corpus) for corpus in corpora],
+        },
     )
 
 
-def _provenance(uow: UnitOfWork, corpus: Corpus, *, tokenizer_sha256: str | None) -> dict[str, Any]:
+def _provenance(uow: UnitOfWork, corpus: Corpus) -> dict[str, Any]:
     """Where the text came from, for the model card: names and digests, never times or ids."""
     file_ids = uow.corpora.file_ids(corpus.id)
     known = uow.files.get_many(file_ids)
     return {
         "corpus": corpus.name,
         "corpus_digest": corpus.digest,
-        "tokenizer_sha256": tokenizer_sha256,
         "files": [
             {"filename": known[file_id].filename, "sha256": known[file_id].sha256}
             for file_id in file_ids

@@ -19,7 +19,7 @@ def add_work(database: Database) -> Callable[..., Work]:
 
     def add(*, priority: int = 0, waiting_for: str | None = None) -> Work:
         with database.unit_of_work(write=True) as uow:
-            job = uow.jobs.add(Job(name="job", corpus_id="corpus_1", request={}))
+            job = uow.jobs.add(Job(name="job", request={}))
             work = uow.work.add(
                 Work(
                     kind=WorkKind.JOB,

@@ -62,7 +62,7 @@ def test_reading_and_then_writing_in_a_storm_loses_nothing_and_never_fails(
     database: Database,
 ) -> None:
     with database.unit_of_work(write=True) as uow:
-        job = uow.jobs.add(Job(name="job", corpus_id="corpus_1", request={}))
+        job = uow.jobs.add(Job(name="job", request={}))
         uow.commit()
 
     def advance(_: int) -> None:

@@ -24,7 +24,7 @@ def uow(database: Database) -> Iterator[UnitOfWork]:
 
 @pytest.fixture
 def job_id(uow: UnitOfWork) -> str:
-    return uow.jobs.add(Job(name="job", corpus_id="corpus_1", request={})).id
+    return uow.jobs.add(Job(name="job", request={})).id
 
 
 def record(

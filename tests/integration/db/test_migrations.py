@@ -70,6 +70,41 @@ def test_checkpoints_of_the_first_schema_are_kept_and_needed(
         assert [file.name for file in uow.checkpoints.files("ckpt_1")] == ["manifest.json"]
 
 
+def test_jobs_of_the_schema_before_mixtures_keep_their_corpus_and_what_is_theirs(
+    empty: Database, empty_database_url: str
+) -> None:
+    engine = open_engine(parse_url(empty_database_url), poolclass=NullPool)
+    with engine.begin() as connection:
+        command.upgrade(configuration(connection), "0004")
+        connection.execute(
+            text(
+                "INSERT INTO projects (id, name, event_counter, created_at) "
+                "VALUES ('project_default', 'default', 0, '2030-01-01')"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO jobs (id, name, status, desired_status, corpus_id, request, warnings,"
+                " priority, max_attempts, step, tokens, metrics, usage, project_id, created_at,"
+                " metadata) VALUES ('job_1', 'job', 'queued', 'running', 'corpus_1', '{}', '[]', 0,"
+                " 3, 0, 0, '{}', '{}', 'project_default', '2030-01-01', '{}')"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO metrics (job_id, step, name, tokens, value, created_at) "
+                "VALUES ('job_1', 1, 'train/loss', 10, 2.5, '2030-01-01')"
+            )
+        )
+    empty.migrate()
+    with empty.unit_of_work() as uow:
+        assert uow.jobs.corpus_ids("job_1") == ["corpus_1"]
+        assert [point.value for point in uow.metrics.read("job_1")] == [2.5]
+    with engine.connect() as connection:
+        command.downgrade(configuration(connection), "0004")
+        assert connection.scalar(text("SELECT corpus_id FROM jobs")) == "corpus_1"
+
+
 def test_processes_that_start_together_migrate_once(empty_database_url: str) -> None:
     databases = [Database(empty_database_url) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:

@@ -26,7 +26,7 @@ from tests.integration.fakes import FakeClock
 
 
 def new_job(name: str = "job", **columns: Any) -> Job:
-    return Job(name=name, **({"corpus_id": "corpus_1", "request": {}} | columns))
+    return Job(name=name, **({"request": {}} | columns))
 
 
 def new_blob(key: str, sha256: str = "aa") -> Blob:
@@ -93,8 +93,18 @@ def test_jobs_are_filtered_by_status_and_name(uow: UnitOfWork) -> None:
     failed = uow.jobs.add(new_job("b", status=JobStatus.FAILED))
     assert [job.id for job in uow.jobs.page(statuses=[JobStatus.FAILED]).items] == [failed.id]
     assert [job.id for job in uow.jobs.page(name="a").items] == [queued.id]
-    assert [job.id for job in uow.jobs.unfinished_with(corpus_id="corpus_1")] == [queued.id]
     assert uow.jobs.unfinished_with(tokenizer_id="tokenizer_1") == []
+
+
+def test_unfinished_jobs_are_found_by_each_of_their_corpora(uow: UnitOfWork) -> None:
+    mixed = uow.jobs.add_with_corpora(new_job(), ["corpus_2", "corpus_1"])
+    alone = uow.jobs.add_with_corpora(new_job(), ["corpus_1"])
+    uow.jobs.add_with_corpora(new_job(status=JobStatus.FAILED), ["corpus_1"])
+    assert uow.jobs.corpus_ids(mixed.id) == ["corpus_2", "corpus_1"]
+    assert uow.jobs.unfinished_with(corpus_id="corpus_1") == [mixed, alone]
+    assert uow.jobs.unfinished_with(corpus_id="corpus_2") == [mixed]
+    uow.jobs.delete(mixed)
+    assert uow.jobs.unfinished_with(corpus_id="corpus_2") == []
 
 
 def test_a_name_means_the_newest_job_that_bears_it(uow: UnitOfWork) -> None:
@@ -316,7 +326,7 @@ def test_events_are_paged_by_id_and_filtered_by_job_and_type(database: Database)
 
 def test_what_another_project_owns_does_not_exist(database: Database, other_project: str) -> None:
     with database.unit_of_work(write=True) as uow:
-        job = uow.jobs.add(new_job("mine", metadata_={"a": "b"}))
+        job = uow.jobs.add_with_corpora(new_job("mine", metadata_={"a": "b"}), ["corpus_1"])
         blob = uow.blobs.add(new_blob("files/1"))
         file = uow.files.add_with_pieces(new_file(), [blob.id])
         corpus = uow.corpora.add_with_files(Corpus(name="c", options={}), [file.id])
@@ -359,6 +369,7 @@ def test_what_another_project_owns_does_not_exist(database: Database, other_proj
         nothing = [
             uow.jobs.find_newest_named("mine"),
             uow.jobs.unfinished_with(corpus_id="corpus_1"),
+            uow.jobs.corpus_ids(job.id),
             uow.files.pieces(file.id),
             uow.files.get_many([file.id]),
             uow.corpora.file_ids(corpus.id),

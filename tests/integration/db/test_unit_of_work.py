@@ -9,7 +9,7 @@ from db.tables import DEFAULT_PROJECT_ID, Job, Project
 
 
 def new_job(name: str = "job") -> Job:
-    return Job(name=name, corpus_id="corpus_1", request={})
+    return Job(name=name, request={})
 
 
 def num_jobs(database: Database) -> int:

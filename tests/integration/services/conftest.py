@@ -90,8 +90,8 @@ class Office:
         self.doorbell.take()
         return self.corpus(corpus.id)
 
-    def new_job(self, corpus_id: str, **request: Any) -> Job:
-        body = {"corpus": corpus_id, "model": "tiny", "budget": {"steps": 10}, **request}
+    def new_job(self, corpus: str | list[dict[str, Any]], **request: Any) -> Job:
+        body = {"corpus": corpus, "model": "tiny", "budget": {"steps": 10}, **request}
         with self.database.unit_of_work(write=True) as uow:
             job = jobs.create(uow, JobRequest.model_validate(body), doorbell=self.doorbell)
             uow.commit()
@@ -129,7 +129,7 @@ class Office:
         assert claim is not None
         return claim
 
-    def finish_corpus(self, claim: Claim) -> None:
+    def finish_corpus(self, claim: Claim, *, digest: str = "c" * 64) -> None:
         with self.database.unit_of_work(write=True) as uow:
             corpus = uow.corpora.get(claim.subject_id)
             made = self.made_tokenizer()
@@ -138,14 +138,14 @@ class Office:
                 uow,
                 corpus_id=corpus.id,
                 tokenizer_id=corpus.default_tokenizer_id or "",
-                corpus_digest="c" * 64,
+                corpus_digest=digest,
                 tokenizer_sha256=made.sha256,
             )
             making.finish_corpus(
                 uow,
                 claim,
                 corpus=making.MadeCorpus(
-                    digest="c" * 64,
+                    digest=digest,
                     stats={"num_documents": 10},
                     splits={
                         "train": {"num_documents": 9, "num_bytes": 200_000},

@@ -123,7 +123,7 @@ def test_job_whose_dataset_has_gone_waits_until_it_is_made_again(office: Office)
         assert dataset is not None
         datasets.delete(uow, dataset, store=office.store)
         job_runs.wait_for_dataset(
-            uow, claim, corpus=row, tokenizer=tokenizer, doorbell=office.doorbell
+            uow, claim, corpora=[row], tokenizer=tokenizer, doorbell=office.doorbell
         )
         uow.commit()
     assert office.try_claim("train.1") is None

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from core.errors import InvalidRequest
 from core.job_request import JobRequest
 from core.presets import PRESETS
-from core.resolve import check, resolve
+from core.resolve import CorpusFacts, Resolved, check, resolve
 from core.sizing import num_parameters
 from core.spec import JobSpec
 
@@ -19,8 +19,12 @@ def parse(**fields: Any) -> JobRequest:
 
 
 def resolved(request: JobRequest, *, train_tokens: int = 10**9) -> JobSpec:
-    facts = {"corpus_id": "corpus_1", "tokenizer_id": "tokenizer_1", "vocab_size": 8192}
-    return resolve(request, **facts, train_tokens=train_tokens).spec  # type: ignore[arg-type]
+    return with_facts(request, train_tokens=train_tokens).spec
+
+
+def with_facts(request: JobRequest, *, train_tokens: int = 10**9) -> Resolved:
+    corpora = [CorpusFacts(id_, "d" * 64, train_tokens) for id_ in request.corpus_shares]
+    return resolve(request, corpora=corpora, tokenizer_id="tokenizer_1", vocab_size=8192)
 
 
 def test_only_the_corpus_is_required() -> None:
@@ -73,7 +77,7 @@ def test_a_spec_survives_its_way_through_json() -> None:
 
 def test_what_a_model_cannot_do_is_left_out_and_said() -> None:
     request = parse(objective="masked", evaluation={"prompts": ["Once"], "blanks": ["a ____"]})
-    result = resolve(request, corpus_id="c", tokenizer_id="t", vocab_size=4096, train_tokens=10**6)
+    result = with_facts(request)
     assert result.spec.evaluation.prompts == ()
     assert result.spec.evaluation.blanks == ("a ____",)
     assert "evaluation.prompts" in result.warnings[0]
@@ -90,7 +94,8 @@ _STAGE_0 = ("objective", "stages", "stages", 0, "objective")
         ({"model": {"layers": 2}}, ("model",)),
         ({"objective": "maskd"}, ("objective",)),
         ({"objective": ["causal", "maskd"]}, ("objective", "mix", "parts", 1, "objective")),
-        ({"objective": []}, ("objective", "mix", "parts")),
+        ({"objective": []}, ("objective", "mix")),
+        ({"objective": {"stages": []}}, ("objective", "stages")),
         (
             {"objective": [{"objective": "causal", "weight": 0}]},
             ("objective", "mix", "parts", 0, "weight"),
@@ -116,7 +121,7 @@ _STAGE_0 = ("objective", "stages", "stages", 0, "objective")
 def test_a_wrong_field_is_named(fields: dict[str, Any], location: tuple[str, ...]) -> None:
     with pytest.raises(ValidationError) as caught:
         parse(**fields)
-    assert caught.value.errors()[0]["loc"] == location
+    assert [error["loc"] for error in caught.value.errors()] == [location]
 
 
 @pytest.mark.parametrize(
@@ -241,3 +246,49 @@ def test_causal_and_masked_in_one_job_are_refused_with_a_code() -> None:
     (error,) = caught.value.errors()
     assert error["type"] == "objectives_need_two_architectures"
     assert "'masked (30%)' an encoder" in error["msg"]
+
+
+MIXTURE = [{"corpus": "corpus_1", "weight": 1}, {"corpus": "corpus_2", "weight": 3}]
+
+
+def test_a_mixture_is_settled_with_the_digest_of_each_corpus() -> None:
+    spec = resolved(parse(corpus=MIXTURE))
+    assert JobSpec.model_validate_json(spec.model_dump_json()) == spec
+    assert spec.corpus_shares == {"corpus_1": 0.25, "corpus_2": 0.75}
+    assert not isinstance(spec.corpus, str)
+    assert [part.digest for part in spec.corpus] == ["d" * 64] * 2
+
+
+def test_one_tokenizer_encodes_a_mixture_and_the_job_says_which() -> None:
+    request = parse(corpus=MIXTURE)
+    assert request.main_corpus == "corpus_2"
+    assert "corpus_2" in with_facts(request).warnings[0]
+    assert with_facts(parse(corpus=MIXTURE, tokenizer="tokenizer_1")).warnings == ()
+
+
+def test_a_corpus_that_comes_round_too_often_is_said() -> None:
+    request = parse(
+        corpus=[{"corpus": "small", "weight": 9}, {"corpus": "large", "weight": 1}],
+        tokenizer="tokenizer_1",
+        model="tiny",
+        budget={"tokens": 10_000_000},
+    )
+    facts = [CorpusFacts("small", "d", 10**6), CorpusFacts("large", "d", 10**9)]
+    (warning,) = resolve(request, corpora=facts, tokenizer_id="t", vocab_size=4096).warnings
+    assert warning.startswith("corpus: small is read 9.0 times")
+
+
+@pytest.mark.parametrize(
+    ("corpus", "location"),
+    [
+        (1, ("corpus", "id")),
+        ([], ("corpus", "mixture")),
+        ([*MIXTURE, *MIXTURE], ("corpus", "mixture")),
+        ([{"corpus": "corpus_1", "weight": 0}], ("corpus", "mixture", 0, "weight")),
+        ([{"weight": 1}], ("corpus", "mixture", 0, "corpus")),
+    ],
+)
+def test_a_wrong_corpus_is_named(corpus: Any, location: tuple[str, ...]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        parse(corpus=corpus)
+    assert [error["loc"] for error in caught.value.errors()] == [location]

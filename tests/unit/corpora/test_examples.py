@@ -20,7 +20,7 @@ from core.objectives import (
 from core.spec import Budget
 from corpora.examples import Example, labelled_examples
 from tests.tiny_text import documents, stream, stream_of, tokenizer, vocabulary
-from training.loader import Loader
+from training.loader import Loader, Source
 
 OBJECTIVES: list[AnyObjective] = [
     CausalObjective(),
@@ -93,7 +93,7 @@ def test_windows_that_cut_a_character_stay_consistent(objective: AnyObjective) -
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_tokens_are_those_of_a_job_with_the_same_seed(objective: AnyObjective) -> None:
     loader = Loader(
-        stream(),
+        [Source("corpus_1", 1.0, stream())],
         objective=objective,
         vocabulary=vocabulary(),
         context_length=32,

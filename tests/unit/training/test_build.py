@@ -19,6 +19,7 @@ from tokenizers.trainers import BpeTrainer
 
 from core.errors import BadData, CheckpointDamaged, Conflict, Diverged
 from core.lifecycle import StopReason
+from core.mixture import MixtureComponent
 from core.objectives import (
     CausalObjective,
     FillInTheMiddleObjective,
@@ -95,6 +96,28 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         writer.add(split, tokenizer.encode(text).ids, len(text.encode()))
     writer.close()
     return directory
+
+
+@pytest.fixture(scope="module")
+def other_dataset(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another corpus by the same tokenizer."""
+    tokenizer_json = (dataset / "tokenizer.json").read_bytes()
+    tokenizer = Tokenizer.from_str(tokenizer_json.decode())
+    directory = tmp_path_factory.mktemp("other")
+    writer = DatasetWriter(directory, corpus_digest="11" * 32, tokenizer_json=tokenizer_json)
+    for name in sorted(topics.topics)[26:28]:
+        text = topics.topics[name]
+        writer.add("train", tokenizer.encode(text).ids, len(text.encode()))
+    text = topics.topics[sorted(topics.topics)[30]]
+    writer.add("validation", tokenizer.encode(text).ids, len(text.encode()))
+    writer.close()
+    return directory
+
+
+MIXTURE = (
+    MixtureComponent(corpus="corpus", weight=3, digest="00" * 32),
+    MixtureComponent(corpus="other", weight=1, digest="11" * 32),
+)
 
 
 def make_spec(architecture: Architecture, **changes: Any) -> JobSpec:
@@ -179,7 +202,7 @@ class StopAfter:
 
 def run(
     spec: JobSpec,
-    dataset: Path,
+    dataset: Path | Sequence[Path],
     out: Path,
     *,
     resume: Path | None = None,
@@ -191,7 +214,7 @@ def run(
     out.mkdir(exist_ok=True)
     return train(
         spec,
-        dataset=dataset,
+        datasets=[dataset] if isinstance(dataset, Path) else dataset,
         out=out,
         resume=resume,
         execution=execution,
@@ -269,6 +292,53 @@ def test_every_objective_resumes_with_the_same_bits(
     assert first.deterministic() | second.deterministic() == undisturbed.deterministic()
     # held-out text is always read from left to right, so that jobs can be compared
     assert (NUM_STEPS, "validation/bits_per_byte") in undisturbed.values
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_mixture_of_corpora_resumes_with_the_same_bits_and_is_measured_by_corpus(
+    architecture: Architecture, dataset: Path, other_dataset: Path, tmp_path: Path
+) -> None:
+    spec = make_spec(architecture, corpus=MIXTURE)
+    both = [dataset, other_dataset]
+    undisturbed, first, second = Recorder(), Recorder(), Recorder()
+    run(spec, both, tmp_path / "a", reporter=undisturbed)
+    run(spec, both, tmp_path / "b", stop=StopAfter(7), reporter=first)
+    resume = first.saved[-1].path
+    run(spec, both, tmp_path / "b", resume=resume, fence=2, reporter=second)
+    assert weights(second.saved[-1].path) == weights(undisturbed.saved[-1].path)
+    assert first.deterministic() | second.deterministic() == undisturbed.deterministic()
+
+    last = {name: v for (step, name), v in undisturbed.values.items() if step == NUM_STEPS}
+    name = "bits_per_byte" if architecture == "decoder" else "masked_accuracy_top1"
+    parts = [last[f"validation/{name}/{corpus}"] for corpus in ("corpus", "other")]
+    assert parts[0] != parts[1]
+    assert last[f"validation/{name}"] == pytest.approx(0.75 * parts[0] + 0.25 * parts[1])
+    assert 0 < last["data/epochs/corpus"] < last["data/epochs/other"]
+
+
+def test_datasets_that_are_not_those_of_the_mixture_are_refused(
+    dataset: Path, other_dataset: Path, tmp_path: Path
+) -> None:
+    spec = make_spec("decoder", corpus=MIXTURE)
+    with pytest.raises(BadData, match="2 corpora, and 1 datasets"):
+        run(spec, dataset, tmp_path)
+    with pytest.raises(BadData, match="corpus has another text"):
+        run(spec, [other_dataset, dataset], tmp_path)
+
+
+def test_datasets_by_different_tokenizers_are_refused(dataset: Path, tmp_path: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(dataset / "tokenizer.json"))
+    tokenizer.add_tokens(["unheard-of"])
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    writer = DatasetWriter(
+        foreign, corpus_digest="11" * 32, tokenizer_json=tokenizer.to_str().encode()
+    )
+    writer.add("train", tokenizer.encode("one two").ids, 7)
+    writer.close()
+    spec = make_spec("decoder", corpus=MIXTURE)
+    with pytest.raises(BadData, match="different tokenizers"):
+        run(spec, [dataset, foreign], tmp_path / "out")
 
 
 def test_a_job_killed_between_checkpoints_ends_with_the_same_bits(

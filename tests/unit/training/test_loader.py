@@ -17,8 +17,8 @@ from core.objectives import (
 )
 from core.spec import Budget
 from corpora.vocabulary import END_OF_TEXT
-from tests.tiny_text import Stream, stream, vocabulary
-from training.loader import Batch, Loader
+from tests.tiny_text import Stream, documents, stream, stream_of, vocabulary
+from training.loader import Batch, Loader, Source
 
 NUM_STEPS = 200
 MIX = MixObjective(
@@ -55,7 +55,7 @@ def loader(
     num_steps: int = NUM_STEPS,
 ) -> Loader:
     return Loader(
-        stream(),
+        [Source("corpus_1", 1.0, stream())],
         objective=objective,
         vocabulary=vocabulary(),
         context_length=64,
@@ -134,7 +134,7 @@ def test_stages_follow_each_other_at_their_shares_of_the_budget() -> None:
 
 def test_budget_in_epochs_has_as_many_steps_as_its_windows_need() -> None:
     two = Loader(
-        stream(),
+        [Source("corpus_1", 1.0, stream())],
         objective=CausalObjective(),
         vocabulary=vocabulary(),
         context_length=64,
@@ -145,9 +145,39 @@ def test_budget_in_epochs_has_as_many_steps_as_its_windows_need() -> None:
     assert two.num_steps == round(2 * two.num_windows / 8)
 
 
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_mixture_of_corpora_is_found_at_any_step(objective: AnyObjective) -> None:
+    def mixture() -> Loader:
+        return Loader(
+            [
+                Source("large", 0.7, stream()),
+                Source("small", 0.3, stream_of(*documents()[:5])),
+            ],
+            objective=objective,
+            vocabulary=vocabulary(),
+            context_length=64,
+            sequences_per_step=8,
+            seed=3,
+            budget=Budget(steps=NUM_STEPS),
+        )
+
+    read_in_order, resumed = mixture(), mixture()
+    forwards = [read_in_order.batch(step) for step in range(NUM_STEPS)]
+    for step in (199, 3, 120):
+        assert_equal(resumed.batch(step), forwards[step])
+    epochs = resumed.epochs(NUM_STEPS)
+    assert set(epochs) == {"data/epochs/large", "data/epochs/small"}
+    assert epochs["data/epochs/small"] > 2 * epochs["data/epochs/large"]
+    assert mixture().num_windows > loader(objective).num_windows
+
+
+def test_corpus_alone_reports_no_epochs() -> None:
+    assert loader(CausalObjective()).epochs(10) == {}
+
+
 def test_same_window_loses_other_words_in_the_next_epoch() -> None:
     tiny = Loader(
-        Stream([END_OF_TEXT, *range(500, 560)]),
+        [Source("corpus_1", 1.0, Stream([END_OF_TEXT, *range(500, 560)]))],
         objective=MaskedObjective(),
         vocabulary=vocabulary(),
         context_length=64,
@@ -168,7 +198,7 @@ def test_other_seeds_give_other_batches() -> None:
 def test_split_without_tokens_is_bad_data() -> None:
     with pytest.raises(BadData, match="no text"):
         Loader(
-            Stream([]),
+            [Source("corpus_1", 1.0, Stream([]))],
             objective=CausalObjective(),
             vocabulary=vocabulary(),
             context_length=16,
