@@ -53,7 +53,7 @@ def _up(options: argparse.Namespace) -> int:
 def _corpus(options: argparse.Namespace) -> int:
     from cli.corpus import make_corpus
 
-    names = ("name", "clean", "deduplicate", "text_field")
+    names = ("name", "clean", "deduplicate", "text_field", "extends")
     given = {name: value for name in names if (value := getattr(options, name)) is not None}
     return make_corpus(options.paths, url=options.url.rstrip("/"), options=given)
 

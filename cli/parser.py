@@ -98,6 +98,9 @@ def _add_corpus(add: _AddParser) -> None:
     corpus.add_argument(
         "--text-field", metavar="NAME", help="where the text of a JSON line or a table's row is"
     )
+    corpus.add_argument(
+        "--extends", metavar="CORPUS", help="the id of a corpus that these files are added to"
+    )
 
 
 def _add_migrate(add: _AddParser) -> None:
