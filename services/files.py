@@ -14,7 +14,7 @@ from typing import Final
 
 from core.errors import Conflict, InvalidRequest
 from core.lifecycle import ResourceStatus
-from db.tables import Blob, File
+from db.tables import Blob, Corpus, File, Tokenizer
 from db.unit_of_work import UnitOfWork
 from services.incoming import ReceivedBytes
 from storage.base import Store
@@ -113,6 +113,7 @@ def add(
 
 def equal_pieces(uow: UnitOfWork, file: File) -> list[str] | None:
     """The pieces of a file with the same bytes, which stay now until they are referred to."""
+    uow.blobs.take_turns(file.sha256)
     equal = uow.files.find_equal(file.sha256, num_bytes=file.num_bytes)
     return None if equal is None else [blob.id for blob in uow.files.pieces(equal.id)]
 
@@ -120,6 +121,7 @@ def equal_pieces(uow: UnitOfWork, file: File) -> list[str] | None:
 def keep_bytes(uow: UnitOfWork, received: ReceivedBytes, *, store: Store) -> Blob:
     """Make a blob of received bytes, or find the one that has them already."""
     stored = received.stored
+    uow.blobs.take_turns(stored.sha256)
     known = uow.blobs.find_by_digest(stored.sha256, num_bytes=stored.num_bytes)
     if known is not None:
         uow.after_commit(_deletion(store, stored.key))
@@ -145,13 +147,17 @@ def delete(uow: UnitOfWork, file_id: str, *, store: Store) -> File:
 
     Raises:
         NotFound: there is no such file.
-        Conflict: a corpus that is not finished still has to read it.
+        Conflict: a corpus or a tokenizer that is not finished still has to read it.
     """
     file = uow.files.get(file_id, lock=True)
-    for corpus in uow.corpora.made_of(file_id):
-        if corpus.status in {ResourceStatus.QUEUED, ResourceStatus.PROCESSING}:
+    readers: list[Corpus | Tokenizer] = [
+        *uow.corpora.made_of(file_id),
+        *uow.tokenizers.made_of(file_id),
+    ]
+    for reader in readers:
+        if reader.status in {ResourceStatus.QUEUED, ResourceStatus.PROCESSING}:
             raise Conflict(
-                f"The file is being read for the corpus {corpus.id!r}; delete that first, or wait.",
+                f"The file is being read for {reader.id!r}; delete that first, or wait.",
                 code="file_in_use",
             )
     blob_ids = [blob.id for blob in uow.files.pieces(file_id)]

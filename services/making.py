@@ -27,7 +27,10 @@ class MadeTokenizer:
 
     vocab_size: int
     sha256: str
-    stats: Mapping[str, Any]
+    stats: Mapping[str, Any] | None
+    """None for an uploaded one: it was made of no text that we know."""
+    algorithm: str | None = None
+    """What an uploaded one turned out to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +91,14 @@ def advance(
             _tell_progress(uow, subject)
 
 
+def bears_fruit(uow: UnitOfWork, claim: Claim) -> None:
+    """A part of it is in the store for good: the attempts so far are forgiven."""
+    attempts.bears_fruit(uow.work.require(claim.work_id, fence=claim.fence))
+
+
 def finish_default_tokenizer(uow: UnitOfWork, claim: Claim, made: MadeTokenizer) -> None:
     """The tokenizer that comes with a corpus is ready, a while before the corpus is."""
-    uow.work.require(claim.work_id, fence=claim.fence)
+    bears_fruit(uow, claim)
     corpus = uow.corpora.get(claim.subject_id)
     row = uow.tokenizers.get(corpus.default_tokenizer_id or "", lock=True)
     _tokenizer_is_ready(uow, row, made)
@@ -232,7 +240,8 @@ def _tokenizer_is_ready(uow: UnitOfWork, row: Tokenizer, made: MadeTokenizer) ->
     row.progress = 1.0
     row.vocab_size = made.vocab_size
     row.sha256 = made.sha256
-    row.stats = dict(made.stats)
+    row.stats = None if made.stats is None else dict(made.stats)
+    row.algorithm = made.algorithm or row.algorithm
     uow.record_event(
         "tokenizer.ready",
         message=f"Tokenizer {row.name!r} is ready.",

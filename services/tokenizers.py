@@ -15,6 +15,8 @@ from storage import keys
 from storage.base import Store
 
 DEFAULT_ALGORITHM = "bpe"
+UNKNOWN_ALGORITHM = "unknown"
+"""Of an uploaded tokenizer that has not been checked yet."""
 
 
 def create(
@@ -45,8 +47,36 @@ def create(
     )
 
 
+def create_from_file(
+    uow: UnitOfWork,
+    *,
+    file_id: str,
+    name: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    doorbell: Doorbell,
+) -> Tokenizer:
+    """Ask for an uploaded `tokenizer.json` to be checked and taken.
+
+    Raises:
+        NotFound: there is no such file.
+    """
+    file = uow.files.get(file_id, lock=True, param="file")
+    identifier = new_id("tokenizer")
+    tokenizer = uow.tokenizers.add(
+        Tokenizer(
+            id=identifier,
+            name=name or identifier,
+            file_id=file.id,
+            algorithm=UNKNOWN_ALGORITHM,
+            metadata_=dict(metadata or {}),
+        )
+    )
+    work.add(uow, kind=WorkKind.TOKENIZER, subject_id=tokenizer.id, doorbell=doorbell)
+    return tokenizer
+
+
 def find_or_create(
-    uow: UnitOfWork, corpus: Corpus, *, vocab_size: int, algorithm: str, doorbell: Doorbell
+    uow: UnitOfWork, corpus: Corpus, *, vocab_size: int | None, algorithm: str, doorbell: Doorbell
 ) -> Tokenizer:
     """The tokenizer of this recipe, new only if there is none; locked with its corpus.
 

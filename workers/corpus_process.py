@@ -22,6 +22,7 @@ from corpora.progress import Progress, part_of
 from corpora.readers.source import SourceFile
 from corpora.reading import read_piece
 from corpora.tokenizer_training import train_tokenizer
+from corpora.tokenizer_upload import check_tokenizer
 from workers.adapters import Output, PipeOrders
 from workers.child_main import Task, run_child
 from workers.messages import Finished, Progressed
@@ -88,6 +89,21 @@ def _make_tokenizer(
     return {"vocab_size": made.vocab_size, "sha256": made.sha256, "stats": asdict(made.stats)}
 
 
+def _check_tokenizer(
+    task: Task, directory: Path, tell: Callable[[Progress], None]
+) -> Mapping[str, Any]:
+    del tell  # nothing comes of a half
+    made = check_tokenizer(Path(task["file"]["path"]))
+    directory.mkdir(parents=True)
+    (directory / TOKENIZER_FILE).write_bytes(made.json)
+    return {
+        "algorithm": made.algorithm,
+        "vocab_size": made.vocab_size,
+        "sha256": made.sha256,
+        "stats": None,
+    }
+
+
 def _make_shards(
     task: Task, directory: Path, tell: Callable[[Progress], None]
 ) -> Mapping[str, Any]:
@@ -127,6 +143,7 @@ _MAKERS: Final = {
     "piece": _make_piece,
     "corpus": _make_corpus,
     "tokenizer": _make_tokenizer,
+    "uploaded_tokenizer": _check_tokenizer,
     "shards": _make_shards,
     "dataset": _make_dataset,
 }

@@ -33,16 +33,25 @@ router = APIRouter(prefix="/v1/tokenizers", tags=["tokenizers"], route_class=Gua
     responses=failures(400, 404, 409, 413, 415, 422),
 )
 def create_tokenizer(body: TokenizerBody, uow: Writing, service: ServiceDep) -> TokenizerObject:
-    """Make a tokenizer from a corpus, as soon as that is ready."""
-    tokenizer = tokenizers.create(
-        uow,
-        corpus_id=body.corpus,
-        vocab_size=body.vocab_size,
-        algorithm=body.algorithm,
-        name=body.name,
-        metadata=body.metadata,
-        doorbell=service.doorbell,
-    )
+    """Make a tokenizer from a corpus, as soon as that is ready, or take an uploaded one."""
+    if body.file is not None:
+        tokenizer = tokenizers.create_from_file(
+            uow,
+            file_id=body.file,
+            name=body.name,
+            metadata=body.metadata,
+            doorbell=service.doorbell,
+        )
+    else:
+        tokenizer = tokenizers.create(
+            uow,
+            corpus_id=body.corpus or "",
+            vocab_size=body.vocab_size,
+            algorithm=body.algorithm or tokenizers.DEFAULT_ALGORITHM,
+            name=body.name,
+            metadata=body.metadata,
+            doorbell=service.doorbell,
+        )
     return TokenizerObject.of(tokenizer)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from api.schemas.base import Answer, Metadata, RequestBody
 from core.clock import unix_seconds
 from core.counts import Count
 from core.job_request import MAX_NAME_LENGTH
 from core.spec import MAX_VOCAB_SIZE
+from core.tokenizer_algorithms import TokenizerAlgorithm
 from db.tables import Tokenizer
 
 MAX_TEXT_LENGTH = 500_000
@@ -19,15 +20,29 @@ MIN_VOCAB_SIZE = 320
 
 
 class TokenizerBody(RequestBody):
-    """The body of ``POST /v1/tokenizers``."""
+    """The body of ``POST /v1/tokenizers``: either `corpus` or `file`."""
 
-    corpus: str = Field(description="The id of a corpus")
+    corpus: str | None = Field(default=None, description="The id of a corpus to train on")
+    file: str | None = Field(
+        default=None,
+        description="The id of a `tokenizer.json` to take: byte-level BPE, unigram or WordPiece",
+    )
     vocab_size: Count | None = Field(
         default=None, ge=MIN_VOCAB_SIZE, le=MAX_VOCAB_SIZE, description="Default: by the corpus"
     )
-    algorithm: Literal["bpe"] = "bpe"
+    algorithm: TokenizerAlgorithm | None = Field(
+        default=None, description="Default: bpe; a file has its own"
+    )
     name: str | None = Field(default=None, min_length=1, max_length=MAX_NAME_LENGTH)
     metadata: Metadata = Field(default={})
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        if (self.corpus is None) == (self.file is None):
+            raise ValueError("a tokenizer is made of a corpus or of a file: give one of them")
+        if self.file is not None and (self.vocab_size, self.algorithm) != (None, None):
+            raise ValueError("a file has its own vocab_size and algorithm")
+        return self
 
 
 class TokenizerObject(Answer):
@@ -37,10 +52,13 @@ class TokenizerObject(Answer):
     object: Literal["tokenizer"] = "tokenizer"
     created_at: int = Field(description="Unix seconds")
     name: str
-    corpus: str | None
+    corpus: str | None = Field(description="What it was trained on; null for an uploaded one")
+    file: str | None = Field(description="The file that was uploaded; null for a trained one")
     status: Literal["queued", "processing", "ready", "failed"]
     progress: float = Field(ge=0, le=1)
-    algorithm: str
+    algorithm: Literal["bpe", "unigram", "wordpiece", "unknown"] = Field(
+        description="`unknown` until an uploaded one has been checked"
+    )
     vocab_size: int | None
     sha256: str | None
     default: bool = Field(description="Whether it was made along with its corpus")
@@ -56,6 +74,7 @@ class TokenizerObject(Answer):
             created_at=unix_seconds(tokenizer.created_at),
             name=tokenizer.name,
             corpus=tokenizer.corpus_id,
+            file=tokenizer.file_id,
             status=tokenizer.status.value,
             progress=tokenizer.progress,
             algorithm=tokenizer.algorithm,

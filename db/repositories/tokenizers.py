@@ -48,6 +48,11 @@ class TokenizerRepository(OwnedRepository[Tokenizer]):
         query = self._owned(select(Tokenizer)).where(Tokenizer.corpus_id == corpus_id)
         return list(self._session.scalars(query.order_by(Tokenizer.id)))
 
+    def made_of(self, file_id: str) -> list[Tokenizer]:
+        """The tokenizers made of an uploaded file, oldest first."""
+        query = self._owned(select(Tokenizer)).where(Tokenizer.file_id == file_id)
+        return list(self._session.scalars(query.order_by(Tokenizer.id)))
+
     def page(
         self,
         *,

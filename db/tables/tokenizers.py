@@ -22,6 +22,8 @@ class Tokenizer(Base, Identified, WithMetadata):
     id: Mapped[str] = mapped_column(primary_key=True, default_factory=lambda: new_id("tokenizer"))
     name: Mapped[str]
     corpus_id: Mapped[str | None] = mapped_column(default=None)
+    file_id: Mapped[str | None] = mapped_column(default=None, index=True)
+    """The `tokenizer.json` of an uploaded one; the id stays when that has been deleted."""
     status: Mapped[ResourceStatus] = mapped_column(default=ResourceStatus.QUEUED)
     progress: Mapped[float] = mapped_column(default=0.0)
     algorithm: Mapped[str]

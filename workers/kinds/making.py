@@ -26,7 +26,7 @@ from workers.heartbeat import Heartbeat
 from workers.kinds.coordinating import AskedToLeave, work_along
 from workers.kinds.corpus_child import CorpusChild, Unfinished
 from workers.kinds.corpus_progress import ProgressBoard
-from workers.kinds.sources import bring_shards, bring_tokenizer
+from workers.kinds.sources import bring, bring_shards, bring_tokenizer, find_sources
 from workers.kinds.unfinished import settle_unfinished
 from workers.workplace import Workplace
 
@@ -110,7 +110,9 @@ def _assemble(attempt: _Attempt, corpus: Corpus) -> CorpusManifest:
     place, claim = attempt.place, attempt.claim
     attempt.board.turn_to("reading")
     with place.database.unit_of_work(claim.project_id, write=True) as uow:
-        pieces.plan_reading(uow, claim, doorbell=place.doorbell)
+        pieces.plan_reading(
+            uow, claim, bytes_per_piece=place.settings.piece_bytes, doorbell=place.doorbell
+        )
         uow.commit()
     work_along(
         place,
@@ -138,6 +140,9 @@ def _assemble(attempt: _Attempt, corpus: Corpus) -> CorpusManifest:
         }
     )
     _put_corpus(place, corpus.id, made)
+    with place.database.unit_of_work(claim.project_id, write=True) as uow:
+        making.bears_fruit(uow, claim)
+        uow.commit()
     return CorpusManifest.model_validate_json((made / MANIFEST_NAME).read_bytes())
 
 
@@ -191,13 +196,32 @@ def _train_tokenizer(attempt: _Attempt, tokenizer: Tokenizer, *, corpus_id: str)
 
 
 def _make_tokenizer(attempt: _Attempt, tokenizer: Tokenizer) -> None:
-    assert tokenizer.corpus_id is not None  # uploaded ones are not made
     attempt.board.turn_to("tokenizer")
-    made = _train_tokenizer(attempt, tokenizer, corpus_id=tokenizer.corpus_id)
+    if tokenizer.corpus_id is not None:
+        made = _train_tokenizer(attempt, tokenizer, corpus_id=tokenizer.corpus_id)
+    else:
+        made = _check_tokenizer(attempt, tokenizer)
     attempt.heartbeat.stop()
     with attempt.place.database.unit_of_work(attempt.claim.project_id, write=True) as uow:
         making.finish_tokenizer(uow, attempt.claim, tokenizer=made, doorbell=attempt.place.doorbell)
         uow.commit()
+
+
+def _check_tokenizer(attempt: _Attempt, tokenizer: Tokenizer) -> MadeTokenizer:
+    place = attempt.place
+    assert tokenizer.file_id is not None  # it comes from a file if not from a corpus
+    with place.database.unit_of_work(attempt.claim.project_id) as uow:
+        (source,) = find_sources(uow, [tokenizer.file_id])
+    directory = attempt.directory / "tokenizer"
+    made = attempt.do(
+        {
+            "make": "uploaded_tokenizer",
+            "file": bring(place, source, attempt.directory / "file"),
+            "directory": str(directory),
+        }
+    )
+    place.store.put_directory(keys.tokenizer(tokenizer.id), directory)
+    return MadeTokenizer(**made)
 
 
 def _make_dataset(attempt: _Attempt, dataset: Dataset) -> None:
