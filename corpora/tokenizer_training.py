@@ -31,7 +31,7 @@ from corpora.vocabulary import NUM_SPECIAL_TOKENS, SPECIAL_TOKENS, byte_alphabet
 from corpora.word_counts import WordCutter
 
 MAX_SAMPLE_BYTES: Final = 200_000_000
-MAX_UNIQUE_BYTES: Final = 12_000_000
+MAX_UNIQUE_BYTES: Final = 6_000_000
 """All different words together; a sample ends where it has more, as text without spaces may."""
 VOCAB_SIZE_STEP: Final = 64
 SMALLEST_VOCAB_SIZE: Final = NUM_SPECIAL_TOKENS + 256

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 MIN_FREQUENCY: Final = 2
 MAX_PIECE_BYTES: Final = 16
 SEEDS_PER_PIECE: Final = 8
-MAX_WORDS: Final = 100_000
+MAX_WORDS: Final = 50_000
 """The most frequent ones, which make up all but a few hundredths of a text."""
 
 _NUM_BYTES: Final = 256
