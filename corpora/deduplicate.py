@@ -7,6 +7,7 @@ to meet is brought together by sorting into partitions on disk, each small enoug
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,8 +90,14 @@ def _nothing_found(spool: Spool, scratch: Path) -> Duplicates:
 
 
 def new_table(path: Path, dtype: type[Scalar], num_rows: int) -> NDArray[Scalar]:
-    """A table of zeros in a file, so that memory is not its limit."""
-    return np.memmap(path, dtype=dtype, mode="w+", shape=(num_rows,)).view(np.ndarray)
+    """A table of zeros in a file, so that memory is not its limit.
+
+    Raises:
+        OSError: the disk has no room for it. Found out later, it would be a signal that kills.
+    """
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, num_rows * np.dtype(dtype).itemsize)
+    return np.memmap(path, dtype=dtype, mode="r+", shape=(num_rows,)).view(np.ndarray)
 
 
 def ranges(num_rows: int, *, step: int = ROWS_PER_PARTITION) -> Iterator[tuple[int, int]]:

@@ -52,6 +52,7 @@ def encode_shard(
     tokenizer_json: bytes,
     directory: Path,
     progress: ProgressCallback,
+    encoder: Encoder | None = None,
 ) -> TokenShardManifest:
     """Encode one shard of documents into the files of one token shard.
 
@@ -61,15 +62,15 @@ def encode_shard(
         tokenizer_json: the tokenizer.
         directory: where the files go; made if it is missing.
         progress: told how far it is.
+        encoder: what :func:`open_shard_encoder` gave for another shard of the same corpus; trying
+            engines takes as long as encoding tens of megabytes.
 
     Raises:
         BadData: a file of the corpus is missing or damaged.
     """
     manifest = read_manifest(corpus_directory)
     split = _split_of(manifest, shard)
-    encoder = open_encoder(
-        tokenizer_json, (document.text for document in iter_shard(corpus_directory, split, shard))
-    )
+    encoder = encoder or open_shard_encoder(corpus_directory, shard, tokenizer_json=tokenizer_json)
     directory.mkdir(parents=True, exist_ok=True)
     name = shard.removesuffix(_DOCUMENTS_ENDING)
     with ShardWriter(directory, name, token_type(tokenizer_json)) as writer:
@@ -89,6 +90,17 @@ def encode_shard(
             tokenizer_sha256=hashlib.sha256(tokenizer_json).hexdigest(),
             engine=encoder.engine,
         )
+
+
+def open_shard_encoder(corpus_directory: Path, shard: str, *, tokenizer_json: bytes) -> Encoder:
+    """The fastest engine that gives the right ids on the texts of this shard.
+
+    Raises:
+        BadData: a file of the corpus is missing or damaged.
+    """
+    split = _split_of(read_manifest(corpus_directory), shard)
+    documents = iter_shard(corpus_directory, split, shard)
+    return open_encoder(tokenizer_json, (document.text for document in documents))
 
 
 def join_dataset(
@@ -150,6 +162,8 @@ def encode_corpus(
         for shard in read_manifest(corpus_directory).splits[split].shards
     ]
     num_bytes = max(1, sum(shard.num_bytes for shard in shards))
+    largest = max(shards, key=lambda shard: shard.num_bytes)
+    encoder = open_shard_encoder(corpus_directory, largest.name, tokenizer_json=tokenizer_json)
     parts: list[TokenShardManifest] = []
     done = 0
     for shard in shards:
@@ -161,6 +175,7 @@ def encode_corpus(
                 tokenizer_json=tokenizer_json,
                 directory=directory,
                 progress=part_of(progress, start / num_bytes, done / num_bytes),
+                encoder=encoder,
             )
         )
     return join_dataset(corpus_directory, parts, tokenizer_json=tokenizer_json, directory=directory)
