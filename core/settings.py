@@ -54,6 +54,12 @@ class Settings(BaseSettings):
     )
     min_free_bytes: int = Field(default=1 << 28, ge=0, description="Disk that uploads leave free")
     max_json_bytes: int = Field(default=1 << 20, ge=1024, description="The largest JSON body")
+    piece_bytes: int = Field(
+        default=64_000_000, ge=1, description="Bytes of files that a worker reads at a time"
+    )
+    max_cache_bytes: int = Field(
+        default=50_000_000_000, ge=0, description="What a worker keeps of a distant store"
+    )
     num_devices: int = Field(default=1, ge=1, description="Devices that a training worker has")
     trainer_nice: int = Field(default=10, ge=0, le=19, description="Niceness of child processes")
 

@@ -47,7 +47,13 @@ class Done:
     num_bytes: int = 0
 
 
-def plan_reading(uow: UnitOfWork, claim: Claim, *, doorbell: Doorbell) -> list[Piece]:
+def plan_reading(
+    uow: UnitOfWork,
+    claim: Claim,
+    *,
+    bytes_per_piece: int,
+    doorbell: Doorbell,
+) -> list[Piece]:
     """What a corpus is made of: the pieces of the one it extends, then those of its own files.
 
     They are planned once; a later attempt finds them.
@@ -65,7 +71,11 @@ def plan_reading(uow: UnitOfWork, claim: Claim, *, doorbell: Doorbell) -> list[P
     file_ids = (uow.corpora.own_file_ids if inherited else uow.corpora.file_ids)(corpus.id)
     files = {file.id: file for file in _existing(uow, file_ids)}
     planned = plan_pieces(
-        [SourceSize(file.id, file.filename, file.sha256, file.num_bytes) for file in files.values()]
+        [
+            SourceSize(file.id, file.filename, file.sha256, file.num_bytes)
+            for file in files.values()
+        ],
+        bytes_per_piece=bytes_per_piece,
     )
     new = [
         Piece(

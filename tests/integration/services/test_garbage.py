@@ -71,7 +71,9 @@ def test_only_the_attempt_at_a_piece_that_counts_or_may_yet_count_is_kept(
     office.new_corpus()
     whole = office.claim("corpus")
     with office.database.unit_of_work(write=True) as uow:
-        [piece] = pieces.plan_reading(uow, whole, doorbell=office.doorbell)
+        [piece] = pieces.plan_reading(
+            uow, whole, bytes_per_piece=64_000_000, doorbell=office.doorbell
+        )
         uow.commit()
     fences = []
     for _ in range(2):

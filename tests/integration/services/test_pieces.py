@@ -25,7 +25,9 @@ _LARGE = 50_000_000
 
 def plan(office: Office, whole: Claim) -> list[Piece]:
     with office.database.unit_of_work(write=True) as uow:
-        planned = pieces.plan_reading(uow, whole, doorbell=office.doorbell)
+        planned = pieces.plan_reading(
+            uow, whole, bytes_per_piece=64_000_000, doorbell=office.doorbell
+        )
         uow.commit()
     return planned
 
@@ -213,7 +215,7 @@ def test_file_that_was_deleted_before_it_could_be_read_is_named(office: Office) 
         [file_id] = uow.corpora.file_ids(corpus.id)
         uow.files.delete(uow.files.get(file_id))
         with pytest.raises(BadData, match=file_id) as refused:
-            pieces.plan_reading(uow, claim, doorbell=office.doorbell)
+            pieces.plan_reading(uow, claim, bytes_per_piece=64_000_000, doorbell=office.doorbell)
     assert refused.value.error_code == "file_deleted"
 
 
