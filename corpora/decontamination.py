@@ -21,12 +21,22 @@ from corpora.ngrams import Hashes, Ints, hash_ngrams
 from corpora.readers.record import Record
 from corpora.readers.source import SourceFile, read_records
 
-MAX_EVALUATION_CHARACTERS: Final = 2**26
-"""What evaluations together may hold, so that memory has a bound: 13-grams take 100 MB then."""
+MAX_EVALUATION_CHARACTERS: Final = 2**25
+"""What an evaluation may hold: a few hundred megabytes in memory, were no word there twice."""
 
 _PARAM: Final = "clean.decontaminate"
 _PUNCTUATION = re.compile(r"[^\w\s]+|_+")
+_ASCII_PUNCTUATION: Final = "".join(
+    character for character in map(chr, range(0x80)) if _PUNCTUATION.fullmatch(character)
+).encode()
 _UNKNOWN: Final = 0
+
+
+class _Numbers(dict[str, int]):
+    """Words by number, from one on."""
+
+    def __missing__(self, word: str) -> int:
+        return _UNKNOWN
 
 
 class Evaluation:
@@ -39,7 +49,7 @@ class Evaluation:
             BadData: they are too long, or none of them is long enough.
         """
         self._limits = limits
-        self._number_of: dict[str, int] = {}
+        self._number_of = _Numbers()
         self._hashes = self._known_runs(texts)
         if not self._hashes:
             raise BadData(
@@ -52,9 +62,7 @@ class Evaluation:
     def is_quoted_by(self, text: str) -> bool:
         """Whether a document shares as many runs of words with the evaluation as are too many."""
         words = words_of(text)
-        numbers = np.fromiter(
-            (self._number_of.get(word, _UNKNOWN) for word in words), np.int64, len(words)
-        )
+        numbers = np.fromiter(map(self._number_of.__getitem__, words), np.int64, len(words))
         num_shared = 0
         for n, known in self._hashes.items():
             num_shared += _num_known(numbers, n, known)
@@ -110,6 +118,8 @@ def read_evaluation(file: SourceFile, *, text_field: str, limits: Contaminated) 
 
 def words_of(text: str) -> list[str]:
     """The words that are compared: small letters and digits, whatever stands between them."""
+    if text.isascii():
+        return text.lower().encode().translate(None, _ASCII_PUNCTUATION).decode().split()
     return _PUNCTUATION.sub("", text.lower()).split()
 
 

@@ -62,12 +62,16 @@ class Ngrams:
         if not len(hashes):
             return False
         in_order = np.sort(hashes)
-        starts = np.flatnonzero(np.concatenate(([True], in_order[1:] != in_order[:-1])))
-        counts = np.diff(starts, append=len(in_order))
+        is_last = np.ones(len(in_order), dtype=np.bool_)
+        np.not_equal(in_order[1:], in_order[:-1], out=is_last[:-1])
+        lasts = np.flatnonzero(is_last)
+        counts = lasts.copy()
+        counts[0] += 1
+        counts[1:] -= lasts[:-1]
         most = self._most_occurrences[n] = int(counts.max())
         if most == 1 or most * self._longest(n) / self._num_characters <= max_share:
             return False
-        is_top = np.isin(hashes, in_order[starts[counts == most]])
+        is_top = np.isin(hashes, in_order[lasts[counts == most]])
         longest = hashes[np.flatnonzero(is_top)[np.argmax(self._lengths(n)[is_top])]]
         num_covered = self._num_covered(np.flatnonzero(hashes == longest), n)
         return num_covered / self._num_characters > max_share

@@ -4,10 +4,17 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.errors import BadData
 from core.quality_filters import Contaminated
-from corpora.decontamination import MAX_EVALUATION_CHARACTERS, Evaluation, read_evaluation
+from corpora.decontamination import (
+    MAX_EVALUATION_CHARACTERS,
+    Evaluation,
+    read_evaluation,
+    words_of,
+)
 from corpora.readers.source import SourceFile
 
 QUESTION = (
@@ -77,6 +84,11 @@ def test_a_document_without_words_quotes_nothing() -> None:
     assert not evaluation(QUESTION).is_quoted_by("?! --")
 
 
+@given(st.text(st.characters(codec="ascii")))
+def test_plain_text_has_the_words_that_any_text_would_have(text: str) -> None:
+    assert words_of(text) == words_of(f"{text} \N{BULLET}")
+
+
 def source_file(path: Path) -> SourceFile:
     return SourceFile(path=path, filename=path.name, sha256="0" * 64, id="file_1")
 
@@ -101,6 +113,6 @@ def test_an_evaluation_without_a_usable_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_evaluation_that_memory_could_not_hold_is_refused() -> None:
-    with pytest.raises(BadData, match="67,108,864 characters") as caught:
+    with pytest.raises(BadData, match="33,554,432 characters") as caught:
         evaluation(QUESTION, " " * MAX_EVALUATION_CHARACTERS)
     assert caught.value.error_code == "evaluation_too_large"
