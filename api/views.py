@@ -33,8 +33,20 @@ def corpus_view(uow: UnitOfWork, corpus: Corpus) -> CorpusObject:
 
 def upload_view(uow: UnitOfWork, upload: Upload) -> UploadObject:
     """An upload with the file that it has become."""
-    file = uow.files.find(upload.file_id) if upload.file_id is not None else None
-    return UploadObject.of(upload, status=uploads.status_of(upload, now=uow.now()), file=file)
+    return upload_views(uow, [upload])[0]
+
+
+def upload_views(uow: UnitOfWork, rows: Sequence[Upload]) -> list[UploadObject]:
+    """Uploads with the files that they have become."""
+    files = uow.files.get_many({row.file_id for row in rows if row.file_id is not None})
+    return [
+        UploadObject.of(
+            row,
+            status=uploads.status_of(row, now=uow.now()),
+            file=files.get(row.file_id or ""),
+        )
+        for row in rows
+    ]
 
 
 def checkpoint_view(uow: UnitOfWork, checkpoint: Checkpoint) -> CheckpointObject:

@@ -14,7 +14,7 @@ from api.guarded_route import GuardedRoute
 from api.receive import Destination, Upload, announced_sha256, receive_body, receive_form
 from api.schemas.base import ListAnswer, list_of
 from api.schemas.uploads import CompleteRequest, PartObject, UploadObject, UploadRequest
-from api.views import upload_view
+from api.views import upload_view, upload_views
 from core.errors import NotFound
 from services import uploads
 
@@ -42,7 +42,7 @@ def create_upload(body: UploadRequest, uow: Writing, service: ServiceDep) -> Upl
 def list_uploads(*, uow: Reading, page: Page) -> ListAnswer[UploadObject]:
     """List uploads, newest first."""
     found = uow.uploads.page(limit=page.limit, after=page.after, order=page.order)
-    return list_of([upload_view(uow, row) for row in found.items], has_more=found.has_more)
+    return list_of(upload_views(uow, found.items), has_more=found.has_more)
 
 
 @router.get("/{id}", operation_id="get_upload", responses=failures(404))

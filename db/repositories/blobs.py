@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import delete, exists, func, select
 
 from db.repositories.owned import OwnedRepository
 from db.tables import Blob, FilePiece, UploadPart
+
+_KEY_DIGITS: Final = 15
+"""Hexadecimal digits of a digest that make a lock's key, which has 63 bits."""
 
 
 class BlobRepository(OwnedRepository[Blob]):
@@ -21,6 +25,16 @@ class BlobRepository(OwnedRepository[Blob]):
         """Those of the blobs that exist, by id."""
         query = self._owned(select(Blob)).where(Blob.id.in_(blob_ids))
         return {blob.id: blob for blob in self._session.scalars(query)}
+
+    def take_turns(self, sha256: str) -> None:
+        """Let nobody else add these bytes until this transaction ends.
+
+        Of two that brought the same bytes at once, neither would find the other's. SQLite has one
+        writer anyway.
+        """
+        if self._session.get_bind().dialect.name == "postgresql":
+            key = int(sha256[:_KEY_DIGITS], 16)
+            self._session.execute(select(func.pg_advisory_xact_lock(key)))
 
     def find_by_digest(self, sha256: str, *, num_bytes: int) -> Blob | None:
         """Bytes that are here already, locked so that they stay until they are referred to."""

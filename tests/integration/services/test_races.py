@@ -142,6 +142,22 @@ def test_bytes_stay_when_an_upload_of_the_same_bytes_completes_while_the_file_is
         assert uow.blobs.count() == 1
 
 
+def test_the_same_bytes_that_come_twice_at_once_are_kept_once(office: Office) -> None:
+    with office.database.unit_of_work(write=True) as uow:
+        files.create(uow, received("blob_1"), purpose="pretrain", store=office.store)
+        with blocked_by(
+            office.database,
+            lambda other: files.create(
+                other, received("blob_2"), purpose="pretrain", store=office.store
+            ),
+        ) as second:
+            uow.commit()
+            second.result(timeout=_PATIENCE_SECONDS)
+    with office.database.unit_of_work() as uow:
+        assert uow.blobs.count() == 1
+        assert uow.files.count() == 2
+
+
 def upload(office: Office, blob_id: str) -> str:
     with office.database.unit_of_work(write=True) as uow:
         file = files.create(uow, received(blob_id), purpose="pretrain", store=office.store)
