@@ -164,6 +164,22 @@ JOB_EXAMPLES: Final[dict[str, Any]] = {
             "evaluation": {"every_steps": 200, "blanks": ["I bought a ____ to play my music."]},
         },
     },
+    "mixture": {
+        "summary": "Two corpora, one seen three times as often; spans after plain text",
+        "value": {
+            "corpus": [
+                {"corpus": "corpus_01kb1s5p0v8m2f1c7w9xq4h3tz", "weight": 3},
+                {"corpus": "corpus_01kb1s6hq2m4c8d0n5r7t9w1yx", "weight": 1},
+            ],
+            "model": "tiny",
+            "objective": {
+                "stages": [
+                    {"until": 0.8, "objective": "causal"},
+                    {"objective": ["causal", {"objective": "span_corruption", "weight": 2}]},
+                ]
+            },
+        },
+    },
     "shape": {
         "summary": "A shape of your own, with AdamW",
         "value": {

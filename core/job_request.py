@@ -30,6 +30,7 @@ from core.spec import (
     Precision,
     ResourcesSpec,
 )
+from core.tokenizer_algorithms import TokenizerAlgorithm
 
 MAX_NAME_LENGTH = 128
 MAX_METADATA_PAIRS = 16
@@ -103,7 +104,12 @@ class TokenizerRequest(Frozen):
 
     id: str | None = None
     vocab_size: Count | None = Field(default=None, ge=320, le=MAX_VOCAB_SIZE)
-    algorithm: Literal["bpe"] = "bpe"
+    algorithm: TokenizerAlgorithm = "bpe"
+
+    @property
+    def is_default(self) -> bool:
+        """Whether this is the tokenizer that every corpus comes with."""
+        return self == TokenizerRequest()
 
     @model_validator(mode="after")
     def _an_id_stands_alone(self) -> Self:

@@ -177,7 +177,7 @@ class MixObjective(Frozen):
     @model_validator(mode="after")
     def _trains_one_architecture(self) -> Self:
         if not self.parts:
-            raise ValueError("parts: a mix has at least one objective")
+            raise ValueError("a mix has at least one objective")
         _require_one_architecture([part.objective for part in self.parts])
         return self
 
@@ -217,12 +217,12 @@ class StagedObjective(Frozen):
     @model_validator(mode="after")
     def _stages_follow_each_other(self) -> Self:
         if not self.stages:
-            raise ValueError("stages: there is at least one")
+            raise ValueError("there is at least one stage")
         ends = [stage.until for stage in self.stages]
         if any(later <= earlier for earlier, later in pairwise(ends)):
-            raise ValueError("stages: each stage ends later than the one before it")
+            raise ValueError("each stage ends later than the one before it")
         if ends[-1] != 1:
-            raise ValueError(f"stages: the last one ends at 1, not at {ends[-1]}")
+            raise ValueError(f"the last stage ends at 1, not at {ends[-1]}")
         return self
 
     @model_validator(mode="after")

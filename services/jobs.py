@@ -302,7 +302,7 @@ def _tokenizer_for(
 ) -> Tokenizer:
     if wanted is not None and wanted.id is not None:
         tokenizer = uow.tokenizers.get(wanted.id, lock=True, param="tokenizer")
-    elif wanted is not None and wanted.vocab_size is not None:
+    elif wanted is not None and not wanted.is_default:
         return tokenizers.find_or_create(
             uow,
             corpus,

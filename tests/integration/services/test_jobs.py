@@ -132,6 +132,18 @@ def test_job_whose_dataset_has_gone_waits_until_it_is_made_again(office: Office)
     assert office.outcomes(job.id) == ["preempted", None]
 
 
+def test_job_that_asks_for_an_algorithm_alone_gets_a_tokenizer_of_it(office: Office) -> None:
+    corpus = office.ready_corpus()
+    wanted = office.new_job(corpus.id, tokenizer={"algorithm": "unigram"})
+    tokenizer = office.tokenizer(wanted.tokenizer_id or "")
+    assert (tokenizer.algorithm, tokenizer.requested_vocab_size) == ("unigram", None)
+    assert (
+        office.new_job(corpus.id, tokenizer={"algorithm": "unigram"}).tokenizer_id == tokenizer.id
+    )
+    usual = office.new_job(corpus.id, tokenizer={"algorithm": "bpe"})
+    assert usual.tokenizer_id == corpus.default_tokenizer_id
+
+
 def test_jobs_of_one_wish_share_one_tokenizer(office: Office) -> None:
     corpus = office.ready_corpus()
     first = office.new_job(corpus.id, tokenizer={"vocab_size": 1024})

@@ -97,9 +97,9 @@ class House:
             uow.commit()
         return corpus
 
-    def new_job(self, corpus_id: str, **request: Any) -> Job:
+    def new_job(self, corpus: str | list[dict[str, Any]], **request: Any) -> Job:
         body = {
-            "corpus": corpus_id,
+            "corpus": corpus,
             "model": {"layers": 1, "width": 32, "heads": 2, "context_length": 32},
             "batch_tokens": 128,
             "budget": {"steps": 12},

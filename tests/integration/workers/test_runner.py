@@ -77,6 +77,29 @@ def test_files_become_a_trained_model(house: House) -> None:
 
 
 @on_sqlite
+def test_job_on_a_mixture_in_stages_is_trained_and_measured_by_corpus(ready: House) -> None:
+    other = ready.new_corpus(story(2))
+    mixture = [{"corpus": ready.corpus_id, "weight": 3}, {"corpus": other.id, "weight": 1}]
+    stages = {
+        "stages": [
+            {"until": 0.5, "objective": "causal"},
+            {"objective": ["span_corruption", "fill_in_the_middle"]},
+        ]
+    }
+    job_id = ready.new_job(mixture, objective=stages).id
+    assert ready.run("corpus") == 0  # the other corpus
+    assert ready.run("corpus") == 0  # and its dataset by the first one's tokenizer
+    assert ready.run("train.1") == 0
+    job = ready.job(job_id)
+    assert job.error is None
+    assert job.status is JobStatus.SUCCEEDED
+    assert job.tokenizer_id == ready.corpus(ready.corpus_id).default_tokenizer_id
+    for name in ("validation/bits_per_byte", "data/epochs"):
+        assert job.metrics[f"{name}/{ready.corpus_id}"] > 0
+        assert job.metrics[f"{name}/{other.id}"] > 0
+
+
+@on_sqlite
 def test_killed_trainer_and_killed_runner_change_no_bit_of_the_result(ready: House) -> None:
     undisturbed = ready.new_job(ready.corpus_id, **MEDIUM).id
     assert ready.run("train.1") == 0
