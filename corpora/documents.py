@@ -70,13 +70,13 @@ class CorpusSplit(Frozen):
 class CorpusStats(Frozen):
     """The sums: ``num_records = num_documents + num_duplicates + sum(dropped)``."""
 
-    num_files: int
-    num_records: int
-    num_documents: int
-    num_bytes: int
-    num_duplicates: int
-    dropped: dict[str, int]
-    languages: dict[str, int] = Field(default={}, description="Empty: languages are not told apart")
+    num_files: int = Field(description="Files that were read")
+    num_records: int = Field(description="What their readers found: files, members, lines, rows")
+    num_documents: int = Field(description="Records whose text was kept")
+    num_bytes: int = Field(description="The documents' text in UTF-8")
+    num_duplicates: int = Field(description="Records that repeat a document")
+    dropped: dict[str, int] = Field(description="Records that gave no document, by reason")
+    languages: dict[str, int] = Field(default={}, description="Documents by language")
 
 
 class SplitRule(Frozen):

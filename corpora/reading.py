@@ -22,7 +22,6 @@ from typing import Final, Literal
 from pydantic import Field, ValidationError
 
 from core.corpus_options import CorpusOptions
-from core.errors import BadData
 from core.frozen import Frozen
 from corpora.cleaning import Cleaner
 from corpora.durable import HashedFile, sync_directory, write_durably
@@ -31,7 +30,7 @@ from corpora.progress import Progress, ProgressCallback
 from corpora.readers.extractor import HtmlExtractor
 from corpora.readers.record import Dropped, Record
 from corpora.readers.source import SourceFile, read_records
-from corpora.spool import SpoolWriter
+from corpora.spool import SpoolWriter, piece_damaged
 
 MANIFEST_NAME: Final = "manifest.json"
 FINDINGS_NAME: Final = "findings.json"
@@ -127,15 +126,15 @@ def read_piece_manifest(directory: Path) -> PieceManifest:
     try:
         manifest = PieceManifest.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
-        raise _damaged(path, "is missing") from error
+        raise piece_damaged(path, "is missing") from error
     except ValidationError as error:
-        raise _damaged(path, "is no manifest of a piece") from error
+        raise piece_damaged(path, "is no manifest of a piece") from error
     for file in manifest.files:
         stored = directory / file.name
         if not stored.is_file():
-            raise _damaged(stored, "is missing")
+            raise piece_damaged(stored, "is missing")
         if (num_bytes := stored.stat().st_size) != file.num_bytes:
-            raise _damaged(stored, f"has {num_bytes} bytes instead of {file.num_bytes}")
+            raise piece_damaged(stored, f"has {num_bytes} bytes instead of {file.num_bytes}")
     return manifest
 
 
@@ -149,13 +148,9 @@ def read_findings(directory: Path) -> PieceFindings:
     try:
         return PieceFindings.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
-        raise _damaged(path, "is missing") from error
+        raise piece_damaged(path, "is missing") from error
     except ValidationError as error:
-        raise _damaged(path, "holds no findings") from error
-
-
-def _damaged(path: Path, what: str) -> BadData:
-    return BadData(f"file {path} of a piece {what}", code="piece_damaged")
+        raise piece_damaged(path, "holds no findings") from error
 
 
 class _Reading:

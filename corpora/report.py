@@ -90,7 +90,7 @@ class StageReport(Frozen):
     ``bytes_in - sum(removed.num_bytes) + changed_bytes = bytes_out``.
     """
 
-    stage: StageName
+    stage: StageName = Field(description="Which")
     num_in: int = Field(description="Records")
     num_out: int = Field(description="Records that were left")
     bytes_in: int = Field(description="Their text in UTF-8")
@@ -167,9 +167,9 @@ class SplitReport(Frozen):
     """The split as it came out, and the rule that made it."""
 
     rule: str = Field(description="How the documents that are held out were chosen")
-    num_documents: dict[SplitName, int]
-    num_bytes: dict[SplitName, int]
-    leakage: LeakageReport
+    num_documents: dict[SplitName, int] = Field(description="By split")
+    num_bytes: dict[SplitName, int] = Field(description="Their text in UTF-8, by split")
+    leakage: LeakageReport = Field(description="How well the splits are kept apart")
 
 
 class Digests(Frozen):
@@ -185,23 +185,23 @@ class Digests(Frozen):
 class CorpusReport(Frozen):
     """``report.json``."""
 
-    digest: str
-    stats: CorpusStats
-    stages: tuple[StageReport, ...]
+    digest: str = Field(description="That of the corpus")
+    stats: CorpusStats = Field(description="The sums")
+    stages: tuple[StageReport, ...] = Field(description="The way through the pipeline")
     files: tuple[FileReport, ...] = Field(
         description=f"The first {NUM_FILES} files in the order of their digests"
     )
     dropped: dict[str, Reason] = Field(description="Records that gave no document, by reason")
-    duplicates: DuplicatesReport
+    duplicates: DuplicatesReport = Field(description="Documents that repeat another")
     redactions: dict[str, int] = Field(description="Pieces of text that were replaced, by kind")
     removed_lines: dict[str, int] = Field(
         description="Lines that were taken out of documents, by filter"
     )
-    bad_bytes: BadBytesReport
-    cut_files: tuple[CutFile, ...]
-    lengths: tuple[LengthBin, ...]
+    bad_bytes: BadBytesReport = Field(description="Where files were no text")
+    cut_files: tuple[CutFile, ...] = Field(description="The first files that were cut")
+    lengths: tuple[LengthBin, ...] = Field(description="How long documents are")
     languages: dict[str, int] = Field(description="Documents by language, most first")
-    characters: CharacterReport
-    split: SplitReport
-    digests: Digests
-    notes: tuple[str, ...]
+    characters: CharacterReport = Field(description="What the documents are written in")
+    split: SplitReport = Field(description="What is trained on, and what is held out")
+    digests: Digests = Field(description="Of everything")
+    notes: tuple[str, ...] = Field(description="What else there is to know")

@@ -19,6 +19,7 @@ import orjson
 import zstandard
 from numpy.typing import NDArray
 
+from core.errors import BadData
 from corpora.documents import read_lines
 from corpora.durable import HashedFile
 from corpora.fingerprint import fingerprint_of_folded, fold
@@ -183,10 +184,28 @@ class Spool:
         return found
 
     def lines(self) -> Iterator[bytes]:
-        """Each document as the line that a corpus stores."""
-        for piece in self._pieces:
-            with (piece / TEXTS_NAME).open("rb") as file:
-                yield from read_lines(file)
+        """Each document as the line that a corpus stores.
+
+        Raises:
+            BadData: the texts of a piece are damaged, or not as many as its facts.
+        """
+        for piece, num_documents in zip(self._pieces, self._num_documents, strict=True):
+            path = piece / TEXTS_NAME
+            num_lines = 0
+            try:
+                with path.open("rb") as file:
+                    for line in read_lines(file):
+                        num_lines += 1
+                        yield line
+            except zstandard.ZstdError as error:
+                raise piece_damaged(path, f"cannot be decompressed: {error}") from error
+            if num_lines != num_documents:
+                raise piece_damaged(path, f"holds {num_lines} texts instead of {num_documents}")
+
+
+def piece_damaged(path: Path, what: str) -> BadData:
+    """A file of a piece is not as it was written."""
+    return BadData(f"file {path} of a piece {what}", code="piece_damaged")
 
 
 def document_line(text: str, *, file: str, place: str, record: int) -> bytes:

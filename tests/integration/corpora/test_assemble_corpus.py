@@ -26,6 +26,7 @@ from corpora.split_names import SPLIT_NAMES
 
 Contents = Mapping[str, bytes]
 NUM_WORDS = 60
+PIECE_FILES = ("facts.bin", "texts.jsonl.zst", "findings.json", "manifest.json")
 
 
 @dataclass(frozen=True)
@@ -176,15 +177,25 @@ def test_pieces_are_the_same_whoever_reads_them(fresh: Callable[[], Path]) -> No
     assert set(read[0]) == names
 
 
-@pytest.mark.parametrize("name", ["facts.bin", "texts.jsonl.zst", "findings.json", "manifest.json"])
-@pytest.mark.parametrize("damage", ["cut", "gone"])
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        *((name, damage) for name in PIECE_FILES for damage in ("cut", "gone")),
+        ("texts.jsonl.zst", "overwritten"),
+        ("findings.json", "overwritten"),
+        ("manifest.json", "overwritten"),
+    ],
+)
 def test_a_damaged_piece_is_named(fresh: Callable[[], Path], name: str, damage: str) -> None:
-    made = make(fresh(), files_of([a_text(1), a_text(2)], number=1))
+    made = make(fresh(), {"a.txt": b"first text", "b.txt": b"other text"}, bytes_per_piece=1)
     path = made.pieces[0] / name
     data = path.read_bytes()
     path.unlink()
-    if damage == "cut":
-        path.write_bytes(data[:-1])
+    match damage:
+        case "cut":
+            path.write_bytes(data[:-1])
+        case "overwritten":
+            path.write_bytes(bytes(len(data)))
     with pytest.raises(BadData, match=name) as caught:
         assemble_corpus(
             made.pieces,
