@@ -7,8 +7,8 @@ from typing import Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.job_request import Metadata
 from core.frozen import Frozen
+from core.job_request import Metadata
 
 __all__ = ["Answer", "Deleted", "ListAnswer", "Metadata", "RequestBody", "list_of"]
 
@@ -29,19 +29,19 @@ Item = TypeVar("Item", bound=Answer)
 class ListAnswer(Answer, Generic[Item]):
     """A stretch of a list; the next one begins ``after`` its ``last_id``."""
 
-    object: Literal["list"] = "list"
-    data: list[Item]
+    object: Literal["list"] = Field(default="list", description="What this is")
+    data: list[Item] = Field(description="The objects, in the order asked for")
     has_more: bool = Field(default=False, description="Whether more follow")
-    first_id: str | None = None
-    last_id: str | None = None
+    first_id: str | None = Field(default=None, description="The id of the first, if it has one")
+    last_id: str | None = Field(default=None, description="The id to go on after")
 
 
 class Deleted(Answer):
     """What has been deleted."""
 
-    id: str
-    object: str
-    deleted: Literal[True] = True
+    id: str = Field(description="The id that it had")
+    object: str = Field(description="What it was")
+    deleted: Literal[True] = Field(default=True, description="It is gone")
 
 
 def list_of(items: Sequence[Item], *, has_more: bool = False) -> ListAnswer[Item]:

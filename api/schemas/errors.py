@@ -17,10 +17,10 @@ class ErrorObject(ErrorPart):
     """The first thing that is wrong, and all of them in ``details``."""
 
     type: str = Field(description="The class of failure", examples=["invalid_request_error"])
-    details: list[ErrorPart]
+    details: list[ErrorPart] = Field(description="Everything that is wrong")
 
 
 class ErrorBody(BaseModel):
     """The body of every answer with a status of 400 or more."""
 
-    error: ErrorObject
+    error: ErrorObject = Field(description="What went wrong")

@@ -57,6 +57,7 @@ class Limits(Answer):
     name_characters: int
     wait_seconds: int
     streams: int
+    tokenizer_file_bytes: int
     encode_characters: int
     decode_tokens: int
     layers: int

@@ -125,6 +125,27 @@ def test_openapi_tells_of_a_corpus_without_a_dangling_reference(client: TestClie
         CorpusRequest.model_validate(example["value"])
 
 
+def test_openapi_describes_every_field_of_what_is_under_corpora(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    schemas = document["components"]["schemas"]
+    answers = [
+        operation["responses"]
+        for path, operations in document["paths"].items()
+        if path.startswith("/v1/corpora")
+        for operation in operations.values()
+    ]
+    waiting = set(re.findall(r"#/components/schemas/(\w+)", json.dumps(answers)))
+    seen: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        fields = schemas[name].get("properties", {})
+        silent = [field for field, schema in fields.items() if "description" not in schema]
+        assert silent == [], name
+        waiting |= set(re.findall(r"#/components/schemas/(\w+)", json.dumps(fields))) - seen
+    assert {"CorpusObject", "CorpusReportObject", "DocumentObject", "ExampleObject"} <= seen
+
+
 def test_a_ready_corpus_tells_what_became_of_every_record(
     client: TestClient, ready_corpus_id: str
 ) -> None:
