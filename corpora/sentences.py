@@ -6,11 +6,18 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-TERMINAL_PUNCTUATION: Final = frozenset(".!?\"'" + "”’»" + "。！？」』" + "؟۔।։")  # noqa: RUF001 - other scripts' own
+TERMINAL_PUNCTUATION: Final = frozenset(".!?\"'" + "”’»" + "。！？」』" + "؟۔।։")  # noqa: RUF001 - the signs themselves
 """C4's and FineWeb's five, curly quotation marks, and the same signs of other scripts."""
 
-_END = re.compile(r"[.!?؟۔।։]+[\"'”’»)\]]*(?=\s+[^a-z\s]|\s*$)|[。！？]+[」』]*")  # noqa: RUF001
-"""Punctuation before white space and no small letter, which would mean an abbreviation."""
+_SIGNS: Final = ".!?؟۔।։"  # noqa: RUF001 - the signs themselves
+_END = re.compile(
+    rf"(?<![{_SIGNS}])[{_SIGNS}]++[\"'”’»)\]]*+(?=\s++[^a-z]|\s*+$)"  # noqa: RUF001 - likewise
+    "|[。！？]++[」』]*+"  # noqa: RUF001 - likewise
+)
+"""Punctuation before white space and no small letter, which would mean an abbreviation.
+
+Nothing is tried twice: a line may be a million full stops.
+"""
 
 
 def has_sentences(lines: Sequence[str], *, at_least: int) -> bool:

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from corpora.ngrams import Ngrams
 
-_BLANK_LINES: Final = re.compile(r"\n(?:[^\S\n]*\n)+")
+_BLANK_LINES: Final = re.compile(r"\n(?:[^\S\n]*+\n)++")
 _ASCII: Final = frozenset(range(0x80))
 _SPACE: Final = frozenset(map(ord, filter(str.isspace, map(chr, _ASCII))))
 _LETTERS: Final = frozenset(string.ascii_letters.encode())

@@ -8,6 +8,8 @@ import pytest
 
 from core.quality_filters import QualityFilters
 from corpora.quality import Passed, Quality
+from corpora.quality_rules import RULES
+from corpora.text_view import TextView
 
 
 def fate_of(name: str, text: str, *, language: str = "en", **thresholds: Any) -> str:
@@ -341,3 +343,14 @@ def test_the_first_rule_that_a_text_fails_is_its_reason() -> None:
     )
     assert quality.judge("{ }", language="en") == "gopher_word_count"
     assert quality.judge("{ " + "word " * 50, language="en") == "c4_curly_brace"
+
+
+@pytest.mark.parametrize(
+    "unit", ["a", "a ", "a\n", "\n", "\n \n", ".", ". ", '."', "...a ", "é.", "{"]
+)
+def test_a_long_run_of_anything_takes_no_longer_than_its_length(unit: str) -> None:
+    # were a rule quadratic, the test's own limit of time would end it
+    view = TextView(f"s{unit * (300_000 // len(unit))}z")
+    for name, limits in QualityFilters.model_validate({name: {} for name in RULES}):
+        if limits:
+            RULES[name](view, limits)
