@@ -24,6 +24,7 @@ from core.job_request import (
     MAX_METADATA_VALUE_LENGTH,
     MAX_NAME_LENGTH,
 )
+from corpora.tokenizer_upload import MAX_FILE_BYTES as MAX_TOKENIZER_FILE_BYTES
 from services.files import MAX_FILENAME_LENGTH, MAX_LIFETIME_SECONDS, MIN_LIFETIME_SECONDS
 from services.uploads import MAX_PARTS
 
@@ -79,6 +80,7 @@ def get_limits(service: ServiceDep, uow: Reading) -> Limits:
         name_characters=MAX_NAME_LENGTH,
         wait_seconds=MAX_WAIT_SECONDS,
         streams=MAX_STREAMS,
+        tokenizer_file_bytes=MAX_TOKENIZER_FILE_BYTES,
         encode_characters=MAX_TEXT_LENGTH,
         decode_tokens=MAX_TOKENS,
         layers=spec.MAX_LAYERS,
