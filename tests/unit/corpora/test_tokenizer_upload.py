@@ -14,6 +14,7 @@ from corpora.encoders.reference import ReferenceEncoder
 from corpora.sandbox import SandboxLimits
 from corpora.tokenizer import load_tokenizer
 from corpora.tokenizer_file import serialise
+from corpora.tokenizer_format import KNOWN_PATTERNS
 from corpora.tokenizer_rebuilding import rebuild
 from corpora.tokenizer_training import learn_tokenizer
 from corpora.tokenizer_upload import MAX_FILE_BYTES, check_tokenizer
@@ -212,3 +213,13 @@ def test_a_tokenizer_that_takes_too_much_memory_ends_its_child_alone(tmp_path: P
     with pytest.raises(BadData) as caught:
         check_tokenizer(put(tmp_path, data), limits=limits)
     assert caught.value.error_code in {"tokenizer_damaged", "tokenizer_not_supported"}
+
+
+@pytest.mark.parametrize("name", KNOWN_PATTERNS)
+def test_every_known_pattern_gives_a_tokenizer_that_loses_nothing(bpe: bytes, name: str) -> None:
+    for pattern in KNOWN_PATTERNS[name]:
+        description = json.loads(bpe)
+        _set("pre_tokenizer.pretokenizers.0.pattern.Regex", pattern)(description)
+        tokenizer_json, _ = rebuild(json.dumps(description).encode())
+        split = json.loads(tokenizer_json)["pre_tokenizer"]["pretokenizers"][0]
+        assert split["pattern"]["Regex"] == pattern
