@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+from pydantic import ValidationError
+
+from core.errors import BadData
 from corpora.documents import REPORT_NAME, Document, iter_documents
 from corpora.report import CorpusReport
 from db.repositories.scope import Page
 from storage import keys
 from storage.base import Store
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReport:
+    """A report, and the digest of its bytes."""
+
+    content: CorpusReport
+    sha256: str
 
 
 def page(
@@ -37,7 +50,19 @@ def page(
     return Page.cut(found, limit=limit)
 
 
-def report(store: Store, corpus_id: str) -> CorpusReport:
-    """The report of a corpus that is ready."""
+def report(store: Store, corpus_id: str) -> StoredReport:
+    """The report of a corpus that is ready.
+
+    Raises:
+        BadData: it is damaged, or another version of the service wrote it.
+    """
     stored = b"".join(store.open(f"{keys.corpus(corpus_id)}{REPORT_NAME}"))
-    return CorpusReport.model_validate_json(stored)
+    try:
+        content = CorpusReport.model_validate_json(stored)
+    except ValidationError as error:
+        raise BadData(
+            f"The report of corpus {corpus_id!r} cannot be read; it is damaged, or was written by "
+            "another version of the service.",
+            code="corpus_damaged",
+        ) from error
+    return StoredReport(content, hashlib.sha256(stored).hexdigest())

@@ -211,6 +211,7 @@ def _source(file: FileReport) -> Sequence[str]:
 
 def _recipe(report: CorpusReportObject) -> Html:
     digests = [(f"sha256 of {name}", digest) for name, digest in report.digests]
+    digests.append(("sha256 of this report", report.sha256))
     return section(
         "How to get the same again",
         "The same content with the same options gives the same digest, whatever the files are "

@@ -128,8 +128,9 @@ def get_corpus_report(
     """
     corpus = readiness.ready_corpus(uow, corpus_id)
     tokenizer = uow.tokenizers.find(corpus.default_tokenizer_id or "")
+    stored = documents.report(service.store, corpus.id)
     report = CorpusReportObject.of(
-        corpus, documents.report(service.store, corpus.id), tokenizer=tokenizer
+        corpus, stored.content, sha256=stored.sha256, tokenizer=tokenizer
     )
     headers = {"vary": "accept", "cache-control": "private, no-cache"}
     if wanted == "html" or (wanted is None and wants_page(accept)):

@@ -186,13 +186,17 @@ class CorpusReportObject(CorpusReport):
     name: str = Field(description="The name of the corpus")
     created_at: int = Field(description="When the corpus was asked for; unix seconds")
     options: dict[str, Any] = Field(description="How it was made")
+    sha256: str = Field(description="Of the report as it is stored, without the fields around it")
     tokenizer: TokenizerFacts | None = Field(description="The corpus's default tokenizer")
 
     @classmethod
-    def of(cls, corpus: Corpus, report: CorpusReport, *, tokenizer: Tokenizer | None) -> Self:
+    def of(
+        cls, corpus: Corpus, report: CorpusReport, *, sha256: str, tokenizer: Tokenizer | None
+    ) -> Self:
         """The report as it is sent, with what the database adds to what was stored."""
         return cls(
             **dict(report),
+            sha256=sha256,
             corpus=corpus.id,
             name=corpus.name,
             created_at=unix_seconds(corpus.created_at),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from typing import Any
@@ -9,6 +10,7 @@ from starlette.testclient import TestClient
 
 from api.schemas.corpora import CorpusRequest
 from services import making
+from storage import keys
 from tests.integration.api.conftest import Made, Worker
 
 
@@ -88,12 +90,15 @@ def test_a_corpus_that_extends_another_has_its_options_and_files(
 
 
 def test_the_report_is_a_page_for_a_browser_and_json_for_a_program(
-    client: TestClient, ready_corpus_id: str
+    client: TestClient, ready_corpus_id: str, made: Made
 ) -> None:
     url = f"/v1/corpora/{ready_corpus_id}/report"
     report = client.get(url).json()
     assert (report["object"], report["corpus"]) == ("corpus_report", ready_corpus_id)
     assert report["tokenizer"]["bytes_per_token"] > 1
+    assert (
+        report["sha256"] == hashlib.sha256((made.corpus / "report.json").read_bytes()).hexdigest()
+    )
     assert report["digest"] == client.get(f"/v1/corpora/{ready_corpus_id}").json()["digest"]
 
     page = client.get(url, headers={"accept": "text/html,application/xml;q=0.9,*/*;q=0.8"})
@@ -107,6 +112,17 @@ def test_the_report_is_a_page_for_a_browser_and_json_for_a_program(
     accept = {"accept": "text/html"}
     assert client.get(url, params={"format": "json"}, headers=accept).json() == report
     assert client.get(url, params={"format": "pdf"}).status_code == 422
+
+
+def test_a_damaged_report_is_named_as_such(
+    client: TestClient, ready_corpus_id: str, worker: Worker
+) -> None:
+    writer = worker.service.store.writer(f"{keys.corpus(ready_corpus_id)}report.json")
+    writer.write(b'{"digest": "of another version"}')
+    writer.commit()
+    answer = client.get(f"/v1/corpora/{ready_corpus_id}/report")
+    assert answer.status_code < 500
+    assert answer.json()["error"]["code"] == "corpus_damaged"
 
 
 def test_openapi_tells_of_a_corpus_without_a_dangling_reference(client: TestClient) -> None:

@@ -45,6 +45,7 @@ VALUES: dict[str, Any] = {
         "bytes_per_token": 4.25,
     },
     "digest": "ab" * 32,
+    "sha256": "ef" * 32,
     "stats": {
         "num_files": 2,
         "num_records": 100,
