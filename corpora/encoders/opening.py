@@ -13,10 +13,10 @@ from corpora.encoders.gigatoken import EngineFailed, GigatokenEncoder
 from corpora.encoders.reference import ReferenceEncoder
 from corpora.encoders.trials import trial_texts
 
-TEST_BYTES: Final = 2_000_000
+TEST_CHARACTERS: Final = 2_000_000
 """Text of the corpus on which a fast engine has to agree with `tokenizers`."""
-WORTHWHILE_BYTES: Final = 1_000_000
-"""Less is encoded by `tokenizers` before a fast engine would be tested."""
+WORTHWHILE_CHARACTERS: Final = 5_000_000
+"""Less is encoded by `tokenizers` about as soon as a fast engine would be tested."""
 
 _log = logging.getLogger(__name__)
 
@@ -28,12 +28,12 @@ def open_encoder(tokenizer_json: bytes, sample: Iterable[str]) -> Encoder:
 
     Args:
         tokenizer_json: the tokenizer.
-        sample: texts of the corpus, of which the first 2 MB are read; with less than 1 MB of them
-            no engine is tried.
+        sample: texts of the corpus; the first 5 million characters are read, the first 2 million
+            encoded. Where there are fewer, no engine is tried.
     """
     reference = ReferenceEncoder(tokenizer_json)
-    texts = _beginning(sample)
-    if sum(map(len, texts)) < WORTHWHILE_BYTES:
+    texts, is_worthwhile = _beginning(sample)
+    if not is_worthwhile:
         return reference
     try:
         fast = GigatokenEncoder(tokenizer_json)
@@ -77,12 +77,14 @@ def first_difference(encoder: Encoder, reference: Encoder, texts: Sequence[str])
     return next((text for text, ours, theirs in both if not np.array_equal(ours, theirs)), None)
 
 
-def _beginning(sample: Iterable[str]) -> list[str]:
+def _beginning(sample: Iterable[str]) -> tuple[list[str], bool]:
+    """The texts to test an engine on, and whether there are enough of them behind those."""
     texts: list[str] = []
-    room = TEST_BYTES
+    num_characters = 0
     for text in sample:
-        texts.append(text[:room])
-        room -= len(text)
-        if room <= 0:
-            break
-    return texts
+        if num_characters < TEST_CHARACTERS:
+            texts.append(text[: TEST_CHARACTERS - num_characters])
+        num_characters += len(text)
+        if num_characters >= WORTHWHILE_CHARACTERS:
+            return texts, True
+    return texts, False

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 
 from corpora.encoders.base import Ids
 from corpora.encoders.gigatoken import EngineFailed, GigatokenEncoder
-from corpora.encoders.opening import _Guarded, first_difference, open_encoder
+from corpora.encoders.opening import (
+    WORTHWHILE_CHARACTERS,
+    _Guarded,
+    first_difference,
+    open_encoder,
+)
 from corpora.encoders.reference import ReferenceEncoder
 from corpora.encoders.trials import trial_texts
 from tests.tiny_text import documents, tokenizer
@@ -32,8 +37,8 @@ def reference(tokenizer_json: bytes) -> ReferenceEncoder:
 
 
 def sample() -> list[str]:
-    """A little more than a megabyte."""
-    return list(documents()) * (1_000_000 // sum(map(len, documents())) + 1)
+    """Just enough."""
+    return list(documents()) * (WORTHWHILE_CHARACTERS // sum(map(len, documents())) + 1)
 
 
 def unknown_to_the_fast_engine(tokenizer_json: bytes) -> bytes:
