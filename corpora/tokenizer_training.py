@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -139,30 +139,39 @@ def count_sample(
     corpus_directory: Path, manifest: CorpusManifest, progress: ProgressCallback
 ) -> Sample:
     """Count the words of the training split, or of documents of it chosen by their hash."""
-    available = manifest.splits["train"].num_bytes
-    threshold = math.floor(_HASH_RANGE * min(1.0, MAX_SAMPLE_BYTES / max(1, available)))
+    expected = max(1, min(MAX_SAMPLE_BYTES, manifest.splits["train"].num_bytes))
     cutter = WordCutter()
     counts: Counter[str] = Counter()
     num_bytes = 0
-    next_check, next_told = _BYTES_PER_CHECK, _BYTES_PER_PROGRESS
+    told = checked = 0
+    for text, length in _chosen(corpus_directory, manifest):
+        for piece in pieces(text):
+            counts.update(cutter.words(piece))
+        num_bytes += length
+        if num_bytes - told >= _BYTES_PER_PROGRESS:
+            told = num_bytes
+            share = _COUNTED * min(1.0, num_bytes / expected)
+            progress(Progress("counting words", share, bytes=num_bytes))
+        if num_bytes - checked >= _BYTES_PER_CHECK:
+            checked = num_bytes
+            if sum(len(word.encode()) for word in counts) > MAX_UNIQUE_BYTES:
+                break
+    return Sample({word.encode(): count for word, count in counts.items()}, num_bytes)
+
+
+def _chosen(corpus_directory: Path, manifest: CorpusManifest) -> Iterator[tuple[str, int]]:
+    """Documents to train on, and their UTF-8 bytes: all of them, or those with the least hashes."""
+    available = max(1, manifest.splits["train"].num_bytes)
+    threshold = math.floor(_HASH_RANGE * min(1.0, MAX_SAMPLE_BYTES / available))
+    room = MAX_SAMPLE_BYTES
     for document in iter_documents(corpus_directory, "train"):
         data = document.text.encode()
         if xxhash.xxh3_64_intdigest(data) >= threshold:
             continue
-        if num_bytes + len(data) > MAX_SAMPLE_BYTES:
-            break
-        num_bytes += len(data)
-        for piece in pieces(document.text):
-            counts.update(cutter.words(piece))
-        if num_bytes >= next_told:
-            next_told = num_bytes + _BYTES_PER_PROGRESS
-            share = min(1.0, num_bytes / min(MAX_SAMPLE_BYTES, available))
-            progress(Progress("counting words", _COUNTED * share, bytes=num_bytes))
-        if num_bytes >= next_check:
-            next_check = num_bytes + _BYTES_PER_CHECK
-            if sum(len(word.encode()) for word in counts) > MAX_UNIQUE_BYTES:
-                break
-    return Sample({word.encode(): count for word, count in counts.items()}, num_bytes)
+        room -= len(data)
+        if room < 0:
+            return
+        yield document.text, len(data)
 
 
 def learn_tokenizer(
