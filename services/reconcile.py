@@ -55,6 +55,7 @@ class Reconciler:
         self._renew_at = float("-inf")
         self._swept_at = float("-inf")
         self._collected_at = float("-inf")
+        self._trimmed_at = float("-inf")
 
     def run(self, stop_event: threading.Event) -> None:
         """Reconcile every ``reconcile_seconds`` until ``stop_event`` is set; errors are logged."""
@@ -77,6 +78,7 @@ class Reconciler:
         Raises:
             Unavailable: the database cannot be reached.
         """
+        self._trim_cache_when_due()
         if not self._leads():
             return False
         for duty in (
@@ -192,6 +194,12 @@ class Reconciler:
         if time.monotonic() - self._swept_at >= _SECONDS_BETWEEN_SWEEPS:
             self._swept_at = time.monotonic()
             self.sweep_orphans()
+
+    def _trim_cache_when_due(self) -> None:
+        """Every host has its own, so everybody does it."""
+        if time.monotonic() - self._trimmed_at >= _SECONDS_BETWEEN_SWEEPS:
+            self._trimmed_at = time.monotonic()
+            self._store.trim(self._settings.cache_dir, max_bytes=self._settings.max_cache_bytes)
 
     def _collect_when_due(self) -> None:
         if time.monotonic() - self._collected_at >= _SECONDS_BETWEEN_COLLECTIONS:

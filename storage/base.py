@@ -138,6 +138,18 @@ class Store(Protocol):
         """A local file with the bytes of a key, to be read only; see `materialise`."""
         ...
 
+    def trim(self, cache: Path, *, max_bytes: int) -> int:
+        """Remove what nobody has used lately from what `materialise` keeps, the oldest first.
+
+        Args:
+            cache: As given to `materialise`.
+            max_bytes: How much may stay.
+
+        Returns:
+            How many bytes went.
+        """
+        ...
+
     def free_bytes(self) -> int | None:
         """How much more fits; None where nobody knows."""
         ...

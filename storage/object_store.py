@@ -7,6 +7,7 @@ give the bucket a lifecycle rule that aborts incomplete uploads after a day.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
@@ -29,6 +30,7 @@ from storage.base import (
     valid_key,
     valid_prefix,
 )
+from storage.cache import mark_used, trim
 
 _PART_BYTES: Final = 8 << 20
 _DELETED_AT_ONCE: Final = 1000
@@ -37,8 +39,11 @@ _DELETED_AT_ONCE: Final = 1000
 class ObjectStore:
     """Keys are the names of objects."""
 
-    def __init__(self, bucket: Bucket) -> None:
+    def __init__(self, bucket: Bucket, *, holds: bool = False) -> None:
+        """``holds``: what is brought to this host stays there as long as this process lives."""
         self._bucket = bucket
+        self._holds = holds
+        self._held: list[int] = []
 
     def writer(self, key: str) -> Writer:
         """See `Store.writer`."""
@@ -96,6 +101,7 @@ class ObjectStore:
     def materialise(self, prefix: str, *, cache: Path) -> Path:
         """See `Store.materialise`: downloaded beside its place, then renamed."""
         target = cache / valid_prefix(prefix)
+        self._mark_used(cache, prefix)
         if target.is_dir():
             return target
         stored = list(self.list(prefix))
@@ -110,12 +116,17 @@ class ObjectStore:
     def materialise_file(self, key: str, *, cache: Path) -> Path:
         """See `Store.materialise_file`: downloaded beside its place, then renamed."""
         target = cache / valid_key(key)
+        self._mark_used(cache, key)
         if not target.is_file():
             with _staged(cache) as staged:
                 self._download(key, staged)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 staged.replace(target)
         return target
+
+    def trim(self, cache: Path, *, max_bytes: int) -> int:
+        """See `Store.trim`."""
+        return trim(cache, max_bytes=max_bytes)
 
     def free_bytes(self) -> None:
         """See `Store.free_bytes`: a bucket does not say."""
@@ -140,6 +151,13 @@ class ObjectStore:
             return writer.commit()
         finally:
             writer.abort()
+
+    def _mark_used(self, cache: Path, key: str) -> None:
+        descriptor = mark_used(cache, key)
+        if self._holds:
+            self._held.append(descriptor)
+        else:
+            os.close(descriptor)
 
     def _put_new(self, key: str, data: bytes) -> StoredObject:
         """Put under ``If-None-Match: *``, where the bucket knows it."""

@@ -24,11 +24,12 @@ _CLIENT: Final[ClientConfig] = {
 }
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, *, holds: bool = False) -> Store:
     """``file:///dir``, ``s3://bucket/prefix``, ``gs://...``, ``az://...`` or ``memory:///``.
 
     Credentials, region and endpoint of a bucket come from its vendor's environment variables, such
-    as ``AWS_ACCESS_KEY_ID`` and ``AWS_ENDPOINT_URL``.
+    as ``AWS_ACCESS_KEY_ID`` and ``AWS_ENDPOINT_URL``. With ``holds``, what is brought from a bucket
+    to this host stays here as long as this process lives.
 
     Raises:
         InvalidRequest: no store is named by such a URL.
@@ -48,6 +49,6 @@ def open_store(url: str) -> Store:
     from storage.object_store import ObjectStore  # noqa: PLC0415
 
     try:
-        return ObjectStore(obstore.store.from_url(url, client_options=_CLIENT))
+        return ObjectStore(obstore.store.from_url(url, client_options=_CLIENT), holds=holds)
     except (BaseError, ValueError) as error:
         raise InvalidRequest(f"{url!r} names no store: {error}", param="store_url") from error

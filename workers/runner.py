@@ -48,12 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     place = Workplace(
         settings=settings,
         database=Database(settings.database_url),
-        store=open_store(settings.store_url),
+        store=open_store(settings.store_url, holds=True),
         doorbell=doorbell,
         drain=_drain_signal(),
     )
     try:
         run_one(place, queues=queues)
+        place.store.trim(settings.cache_dir, max_bytes=settings.max_cache_bytes)
     finally:
         doorbell.close()
         place.database.close()
