@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import logging
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -21,7 +22,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from api.deps import Service
-from core.errors import InvalidRequest, MalformedRequest, Unavailable, did_you_mean
+from core.errors import DigestMismatch, InvalidRequest, MalformedRequest, Unavailable, did_you_mean
 from db.unit_of_work import UnitOfWork
 from services.files import ReceivedFile, clean_filename
 from services.incoming import IncomingBytes
@@ -31,7 +32,8 @@ _PIECE: Final = 1 << 20
 _FORM_OVERHEAD: Final = 1 << 21
 """What boundaries, headers and text fields may add to a file's own bytes."""
 _SHA256: Final = re.compile(r"[0-9a-fA-F]{64}")
-_CONTENT_DIGEST: Final = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/=]*):")
+_CONTENT_DIGEST: Final = re.compile(r"(?:^|,)\s*([A-Za-z0-9*_-]+)=:([^:]*):")
+_ALGORITHMS: Final = {"sha-256": "sha256", "sha-512": "sha512"}
 _log = logging.getLogger(__name__)
 
 
@@ -65,11 +67,14 @@ class Destination:
 class Upload:
     """The files and fields of one request."""
 
-    def __init__(self, destination: Destination, room: HeldRoom) -> None:
+    def __init__(
+        self, destination: Destination, room: HeldRoom, *, sha256: str | None = None
+    ) -> None:
         self.fields: dict[str, str] = {}
         self.files: list[ReceivedFile] = []
         self._destination = destination
         self._room = room
+        self._sha256 = sha256
         self._open: list[tuple[str, IncomingBytes]] = []
         self._kept = False
 
@@ -105,6 +110,7 @@ class Upload:
 
         Raises:
             InvalidRequest: there are other fields, or more files, or none.
+            DigestMismatch: it is not the file that ``x-sha256`` announced.
         """
         wanted = self._destination.field
         for name in self.fields:
@@ -119,6 +125,7 @@ class Upload:
                 code="missing_field" if not self.files else None,
                 param=wanted,
             )
+        self.files[0].received.check_digest(self._sha256)
         return self.files[0]
 
     def keep(self, uow: UnitOfWork) -> None:
@@ -207,8 +214,9 @@ async def _receiving(
 ) -> AsyncIterator[Upload]:
     """An upload with its room, which leaves nothing behind unless it is kept."""
     _refuse_encoded(request)
+    sha256 = _announced_sha256(request)
     room = await run_in_threadpool(destination.reserve, announced)
-    upload = Upload(destination, room)
+    upload = Upload(destination, room, sha256=sha256)
     try:
         yield upload
     finally:
@@ -227,43 +235,87 @@ def _refuse_encoded(request: Request) -> None:
         )
 
 
-def announced_sha256(request: Request) -> str | None:
-    """The digest that the client sent along: ``Content-Digest`` (RFC 9530) or ``x-sha256``.
+class _ContentDigests:
+    """What ``Content-Digest`` (RFC 9530) says of the body as it was sent, form and all."""
 
-    Returns:
-        64 hexadecimal digits; None if there is none (other algorithms are not checked).
+    def __init__(self, written: str) -> None:
+        """Prepare to compute what is announced; algorithms that we do not know are not checked.
+
+        Raises:
+            MalformedRequest: what is there is no digest.
+        """
+        self._announced = [
+            (name.lower(), hashlib.new(_ALGORITHMS[name.lower()]), _decoded(name, value))
+            for name, value in _CONTENT_DIGEST.findall(written)
+            if name.lower() in _ALGORITHMS
+        ]
+
+    def update(self, data: bytes) -> None:
+        """Take the next bytes of the body."""
+        for _, digest, _ in self._announced:
+            digest.update(data)
+
+    def check(self) -> None:
+        """The body is over.
+
+        Raises:
+            DigestMismatch: other bytes arrived than were sent.
+        """
+        for name, digest, announced in self._announced:
+            if digest.digest() != announced:
+                found = base64.b64encode(digest.digest()).decode()
+                raise DigestMismatch(
+                    f"The received body has the digest {name}=:{found}:, not the announced one.",
+                    param="Content-Digest",
+                )
+
+
+def _decoded(name: str, value: str) -> bytes:
+    """The bytes of an announced digest.
 
     Raises:
-        MalformedRequest: what is there is no sha256.
+        MalformedRequest: it is not base64, or has not as many bytes as the algorithm gives.
     """
-    plain = request.headers.get("x-sha256")
-    if plain is not None:
-        if not _SHA256.fullmatch(plain):
-            raise MalformedRequest("x-sha256 has 64 hexadecimal digits.", param="x-sha256")
-        return plain.lower()
-    match = _CONTENT_DIGEST.search(request.headers.get("content-digest", ""))
-    if match is None:
-        return None
+    size = hashlib.new(_ALGORITHMS[name.lower()]).digest_size
     try:
-        digest = base64.b64decode(match[1], validate=True).hex()
+        digest = base64.b64decode(value, validate=True)
     except binascii.Error:
-        digest = ""
-    if not _SHA256.fullmatch(digest):
+        digest = b""
+    if len(digest) != size:
         raise MalformedRequest(
-            "Content-Digest is sha-256=:<base64 of 32 bytes>:.", param="Content-Digest"
+            f"Content-Digest is {name}=:<base64 of {size} bytes>:.", param="Content-Digest"
         )
     return digest
 
 
+def _announced_sha256(request: Request) -> str | None:
+    """What ``x-sha256`` says of the file.
+
+    Raises:
+        MalformedRequest: it is no sha256.
+    """
+    written = request.headers.get("x-sha256")
+    if written is not None and not _SHA256.fullmatch(written):
+        raise MalformedRequest("x-sha256 has 64 hexadecimal digits.", param="x-sha256")
+    return written
+
+
 async def _pump(request: Request, consume: Callable[[bytes], None]) -> None:
+    digests = _ContentDigests(request.headers.get("content-digest", ""))
     waiting = bytearray()
+
+    def hand_over(data: bytes) -> None:
+        digests.update(data)
+        consume(data)
+
     async for piece in request.stream():
         waiting += piece
         if len(waiting) >= _PIECE:
-            await run_in_threadpool(consume, bytes(waiting))
+            await run_in_threadpool(hand_over, bytes(waiting))
             waiting.clear()
     if waiting:
-        await run_in_threadpool(consume, bytes(waiting))
+        await run_in_threadpool(hand_over, bytes(waiting))
+    digests.check()
 
 
 def _content_length(request: Request) -> int | None:

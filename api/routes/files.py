@@ -14,7 +14,7 @@ from api.content import Content, content_response
 from api.deps import FilePage, Id, MetadataFilter, ProjectId, Reading, Service, ServiceDep, Writing
 from api.documentation import failures, multipart_body, raw_body
 from api.guarded_route import GuardedRoute
-from api.receive import Destination, Upload, announced_sha256, receive_body, receive_form
+from api.receive import Destination, Upload, receive_body, receive_form
 from api.schemas.base import Deleted, ListAnswer, list_of
 from api.schemas.files import FileObject
 from core.errors import InvalidRequest
@@ -34,7 +34,6 @@ class _Terms:
 
     purpose: str
     lifetime_seconds: int | None
-    sha256: str | None
 
 
 @router.post(
@@ -54,8 +53,10 @@ class _Terms:
     responses=failures(400, 413, 415, 422, 429, 503),
 )
 async def upload_file(request: Request, service: ServiceDep, project_id: ProjectId) -> FileObject:
-    """Upload a file; ``purpose`` may stand before or after it."""
-    digest = announced_sha256(request)
+    """Upload a file; ``purpose`` may stand before or after it.
+
+    ``x-sha256`` (of the file) and ``Content-Digest`` (of the body) are checked if they are sent.
+    """
     async with receive_form(
         request,
         Destination.of_files(service, project_id),
@@ -64,7 +65,6 @@ async def upload_file(request: Request, service: ServiceDep, project_id: Project
         terms = _Terms(
             purpose=upload.fields.get("purpose", files.DEFAULT_PURPOSE),
             lifetime_seconds=_lifetime_seconds(upload.fields),
-            sha256=digest,
         )
         return await run_in_threadpool(_create, service, project_id, upload, terms)
 
@@ -94,12 +94,11 @@ async def put_file(
 ) -> FileObject:
     """Upload the body as a new file named as the last segment: ``curl -T x http://.../v1/files/``.
 
-    ``Content-Digest: sha-256=:...:`` or ``x-sha256`` is checked if it is sent.
+    ``Content-Digest`` (sha-256, sha-512) or ``x-sha256`` is checked if it is sent.
     """
     terms = _Terms(
         purpose=purpose,
         lifetime_seconds=expires_after_seconds,
-        sha256=announced_sha256(request),
     )
     async with receive_body(
         request, Destination.of_files(service, project_id), filename=filename
@@ -184,7 +183,6 @@ def _lifetime_seconds(fields: Mapping[str, str]) -> int | None:
 
 def _create(service: Service, project_id: str, upload: Upload, terms: _Terms) -> FileObject:
     sent = upload.only_file(fields=_FORM_FIELDS)
-    sent.received.check_digest(terms.sha256)
     with service.database.unit_of_work(project_id, write=True) as uow:
         file = files.create(
             uow,

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from api.deps import Id, Page, ProjectId, Reading, Service, ServiceDep, Writing
 from api.documentation import failures, multipart_body, raw_body
 from api.guarded_route import GuardedRoute
-from api.receive import Destination, Upload, announced_sha256, receive_body, receive_form
+from api.receive import Destination, Upload, receive_body, receive_form
 from api.schemas.base import ListAnswer, list_of
 from api.schemas.uploads import CompleteRequest, PartObject, UploadObject, UploadRequest
 from api.views import upload_view, upload_views
@@ -61,12 +61,11 @@ async def post_upload_part(
     upload_id: Id, request: Request, service: ServiceDep, project_id: ProjectId
 ) -> PartObject:
     """Add a part, as the field ``data`` of a form; a part that is sent twice is there twice."""
-    digest = announced_sha256(request)
     destination = await run_in_threadpool(_destination, service, project_id, upload_id)
     async with receive_form(
         request, destination, max_text_bytes=service.settings.max_json_bytes
     ) as sent:
-        return await run_in_threadpool(_add, destination, upload_id, sent, None, digest)
+        return await run_in_threadpool(_add, destination, upload_id, sent, None)
 
 
 @router.put(
@@ -86,12 +85,11 @@ async def put_upload_part(
     """Add a part under a number, as the body itself; sent again, it is the same part.
 
     Other bytes under the same number take the place of the earlier ones, as a new part.
-    ``Content-Digest: sha-256=:...:`` or ``x-sha256`` is checked if it is sent.
+    ``Content-Digest`` (sha-256, sha-512) or ``x-sha256`` is checked if it is sent.
     """
-    digest = announced_sha256(request)
     destination = await run_in_threadpool(_destination, service, project_id, upload_id)
     async with receive_body(request, destination, filename="") as sent:
-        return await run_in_threadpool(_add, destination, upload_id, sent, number, digest)
+        return await run_in_threadpool(_add, destination, upload_id, sent, number)
 
 
 @router.get("/{id}/parts", operation_id="list_upload_parts", responses=failures(404))
@@ -148,11 +146,8 @@ def _destination(service: Service, project_id: str, upload_id: str) -> Destinati
     return Destination(service, project_id, max_bytes, field=_PART, is_part=True)
 
 
-def _add(
-    destination: Destination, upload_id: str, sent: Upload, number: int | None, digest: str | None
-) -> PartObject:
+def _add(destination: Destination, upload_id: str, sent: Upload, number: int | None) -> PartObject:
     received = sent.only_file().received
-    received.check_digest(digest)
     service = destination.service
     with service.database.unit_of_work(destination.project_id, write=True) as uow:
         part, is_new = uploads.add_part(

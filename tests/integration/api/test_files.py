@@ -15,6 +15,8 @@ from db.tables import DEFAULT_PROJECT_ID
 
 CONTENT = random.Random(0).randbytes(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
+BASE64 = base64.b64encode(bytes.fromhex(SHA256)).decode()
+SHA512 = base64.b64encode(hashlib.sha512(CONTENT).digest()).decode()
 
 
 def stored(service: Service) -> list[str]:
@@ -67,8 +69,8 @@ def test_equal_bytes_are_kept_once_and_go_with_the_last_file(
     "header",
     [
         {"x-sha256": SHA256.upper()},
-        {"content-digest": f"sha-256=:{base64.b64encode(bytes.fromhex(SHA256)).decode()}:"},
-        {"content-digest": "sha-512=:unknown:"},
+        {"content-digest": f"sha-256=:{BASE64}:"},
+        {"content-digest": f"sha-512=:{SHA512}:, md5=:unknown:"},
     ],
 )
 def test_the_announced_digest_is_checked(client: TestClient, header: dict[str, str]) -> None:
@@ -81,6 +83,12 @@ def test_the_announced_digest_is_checked(client: TestClient, header: dict[str, s
         ({"x-sha256": "0" * 64}, 422, "digest_mismatch"),
         ({"x-sha256": "abc"}, 400, "malformed_request"),
         ({"content-digest": "sha-256=:AAAA:"}, 400, "malformed_request"),
+        ({"content-digest": "sha-512=:?:"}, 400, "malformed_request"),
+        (
+            {"content-digest": f"sha-256=:{BASE64}:, sha-512=:{SHA512[:-4]}AA==:"},
+            422,
+            "digest_mismatch",
+        ),
         (
             {"content-digest": f"sha-256=:{base64.b64encode(bytes(32)).decode()}:"},
             422,
@@ -95,6 +103,23 @@ def test_other_bytes_than_announced_leave_nothing(
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert stored(service) == []
     assert client.get("/v1/files").json()["data"] == []
+
+
+def test_a_form_has_a_digest_of_its_body_and_one_of_its_file(
+    client: TestClient, service: Service
+) -> None:
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    body = head + CONTENT + b"\r\n--b--\r\n"
+    digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
+
+    def post(**headers: str) -> int:
+        content_type = {"content-type": "multipart/form-data; boundary=b"}
+        return client.post("/v1/files", content=body, headers=content_type | headers).status_code
+
+    assert post(**{"content-digest": f"sha-256=:{BASE64}:"}) == 422
+    assert post(**{"x-sha256": "0" * 64}) == 422
+    assert stored(service) == []
+    assert post(**{"content-digest": f"sha-256=:{digest}:", "x-sha256": SHA256}) == 200
 
 
 def test_what_cannot_be_a_file_leaves_nothing(client: TestClient, service: Service) -> None:
