@@ -45,6 +45,34 @@ class TokenizerBody(RequestBody):
         return self
 
 
+class TokenizerSource(Answer):
+    """How a tokenizer does on one file of its corpus."""
+
+    file: str = Field(description="The name of the file")
+    num_bytes: int = Field(description="Text that was measured")
+    bytes_per_token: float
+    fertility: float = Field(description="Tokens for each word: each run of letters or digits")
+    unused_share: float = Field(
+        ge=0, le=1, description="The part of the vocabulary that does not occur in this text"
+    )
+
+
+class TokenizerStats(Answer):
+    """How well a tokenizer fits its corpus, measured on at most 10 MB of held-out text."""
+
+    bytes_per_token: float
+    fertility: float | None = Field(default=None, description="Tokens for each word")
+    unused_share: float | None = Field(default=None, ge=0, le=1)
+    num_measured_bytes: int | None = None
+    num_sample_bytes: int = Field(description="The text that it was trained on")
+    largest_vocab_size: int | None = Field(
+        description="What that text gives at most; null if it was not exhausted"
+    )
+    sources: list[TokenizerSource] = Field(
+        default=[], description="The files with the most text measured, at most 100"
+    )
+
+
 class TokenizerObject(Answer):
     """A tokenizer: text to token ids and back."""
 
@@ -62,7 +90,7 @@ class TokenizerObject(Answer):
     vocab_size: int | None
     sha256: str | None
     default: bool = Field(description="Whether it was made along with its corpus")
-    stats: dict[str, Any] | None
+    stats: TokenizerStats | None = Field(description="Null until it is ready, and for a file")
     error: dict[str, Any] | None
     metadata: dict[str, str]
 
@@ -81,7 +109,7 @@ class TokenizerObject(Answer):
             vocab_size=tokenizer.vocab_size or tokenizer.requested_vocab_size,
             sha256=tokenizer.sha256,
             default=tokenizer.is_default,
-            stats=tokenizer.stats,
+            stats=None if tokenizer.stats is None else TokenizerStats(**tokenizer.stats),
             error=tokenizer.error,
             metadata=tokenizer.metadata_,
         )
