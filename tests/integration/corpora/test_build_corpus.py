@@ -333,7 +333,7 @@ def test_a_damaged_corpus_file_is_named(fresh: Callable[[], Path], damage: str) 
 
 def test_progress_rises_from_stage_to_stage(fresh: Callable[[], Path]) -> None:
     told: list[Progress] = []
-    build(fresh(), {"a.jsonl": jsonl(TEXTS * 200)}, progress=told.append)
+    build(fresh(), {"a.jsonl": jsonl(TEXTS * 60)}, progress=told.append)
     assert list(dict.fromkeys(p.stage for p in told)) == ["reading", "deduplicating", "writing"]
     fractions = [p.fraction for p in told]
     assert fractions == sorted(fractions)
