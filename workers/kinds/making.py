@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from core.errors import BadData, Conflict, NotFound
 from core.lifecycle import PieceStage, ResourceStatus
@@ -29,6 +29,8 @@ from workers.kinds.corpus_progress import ProgressBoard
 from workers.kinds.sources import bring, bring_shards, bring_tokenizer, find_sources
 from workers.kinds.unfinished import settle_unfinished
 from workers.workplace import Workplace
+
+_MADE_CORPUS: Final = "corpus"
 
 
 def make(place: Workplace, claim: Claim, *, heartbeat: Heartbeat) -> None:
@@ -77,7 +79,10 @@ class _Attempt:
         )
 
     def corpus(self, corpus_id: str) -> Path:
-        """A corpus that is in the store as a local directory."""
+        """A corpus that is in the store, as a local directory; our own has never left."""
+        made = self.directory / _MADE_CORPUS
+        if corpus_id == self.claim.subject_id and (made / MANIFEST_NAME).is_file():
+            return made
         place = self.place
         return place.store.materialise(keys.corpus(corpus_id), cache=place.settings.cache_dir)
 
@@ -126,7 +131,7 @@ def _assemble(attempt: _Attempt, corpus: Corpus) -> CorpusManifest:
         prefixes = [piece.prefix or "" for piece in uow.pieces.of_corpus(corpus.id)]
     attempt.board.turn_to("assembling")
     base = None if corpus.extends_id is None else _stored_manifest(place, corpus.extends_id)
-    made = attempt.directory / "corpus"
+    made = attempt.directory / _MADE_CORPUS
     attempt.do(
         {
             "make": "corpus",

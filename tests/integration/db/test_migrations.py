@@ -13,6 +13,7 @@ from sqlalchemy import NullPool, text
 
 import db.tables
 from core.errors import Unavailable
+from core.ids import is_id
 from db.base import Base
 from db.connections import open_engine, parse_url
 from db.engine import Database
@@ -103,6 +104,41 @@ def test_jobs_of_the_schema_before_mixtures_keep_their_corpus_and_what_is_theirs
     with engine.connect() as connection:
         command.downgrade(configuration(connection), "0004")
         assert connection.scalar(text("SELECT corpus_id FROM jobs")) == "corpus_1"
+
+
+def test_datasets_made_before_they_were_work_keep_their_bytes_and_get_ids(
+    empty: Database, empty_database_url: str
+) -> None:
+    manifest = '{"corpus_digest": "cc", "tokenizer_sha256": "tt"}'
+    engine = open_engine(parse_url(empty_database_url), poolclass=NullPool)
+    with engine.begin() as connection:
+        command.upgrade(configuration(connection), "0003")
+        connection.execute(
+            text(
+                "INSERT INTO projects (id, name, event_counter, created_at)"
+                " VALUES ('project_default', 'default', 0, '2030-01-01')"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO datasets (digest, corpus_id, tokenizer_id, prefix, num_train_tokens,"
+                " manifest, project_id, created_at) VALUES ('dd', 'corpus_1', 'tokenizer_1',"
+                " 'datasets/dd/', 7, :manifest, 'project_default', '2030-01-01')"
+            ),
+            {"manifest": manifest},
+        )
+    empty.migrate()
+    with empty.unit_of_work() as uow:
+        dataset = uow.datasets.find_ready("dd")
+        assert dataset is not None
+        assert is_id(dataset.id, prefix="dataset")
+        assert (dataset.corpus_digest, dataset.tokenizer_sha256) == ("cc", "tt")
+        assert (dataset.prefix, dataset.num_train_tokens) == ("datasets/dd/", 7)
+    with engine.connect() as connection:
+        command.downgrade(configuration(connection), "0003")
+    with engine.connect() as connection:
+        kept = connection.execute(text("SELECT digest, corpus_id, prefix FROM datasets")).all()
+    assert [tuple(row) for row in kept] == [("dd", "corpus_1", "datasets/dd/")]
 
 
 def test_processes_that_start_together_migrate_once(empty_database_url: str) -> None:

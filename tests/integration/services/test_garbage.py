@@ -6,12 +6,14 @@ from datetime import timedelta
 
 import pytest
 
+from core.errors import LeaseLost
 from core.ids import new_id
-from db.tables import Blob, Reservation
-from services import corpora, datasets, garbage, pieces
+from db.tables import Blob, Corpus, Dataset, Reservation
+from db.unit_of_work import UnitOfWork
+from services import corpora, datasets, garbage, making, pieces
 from storage import keys
 from tests.integration.fakes import FakeClock
-from tests.integration.services.conftest import Office
+from tests.integration.services.conftest import DATASET_MANIFEST, Office
 
 
 def put(office: Office, key: str) -> None:
@@ -143,3 +145,39 @@ def test_dataset_stays_for_the_twin_of_its_corpus(office: Office) -> None:
         corpora.delete(uow, twin.id, store=office.store)
         uow.commit()
     assert stored(office) == set()
+
+
+def test_corpus_that_is_deleted_while_it_is_encoded_leaves_no_dataset_without_bytes(
+    office: Office,
+) -> None:
+    first = office.new_corpus()
+    claim = office.claim("corpus")
+    with office.database.unit_of_work(write=True) as uow:
+        made = office.made_tokenizer()
+        making.finish_default_tokenizer(uow, claim, made)
+        dataset = begin_dataset(uow, first, made)
+        uow.commit()
+    put(office, f"{dataset.prefix}train-00000.tokens.bin")
+    with office.database.unit_of_work(write=True) as uow:
+        corpora.delete(uow, first.id, store=office.store)
+        uow.commit()
+    assert stored(office) == set()
+    second = office.ready_corpus()  # of the same content, and so with a dataset of one digest
+    with office.database.unit_of_work(write=True) as uow:
+        [other] = uow.datasets.of_corpus(second.id, digest=second.digest)
+        assert other.digest == dataset.digest
+        assert other.prefix != dataset.prefix
+        with pytest.raises(LeaseLost):
+            datasets.finish(uow, dataset.id, manifest=DATASET_MANIFEST)
+    put(office, f"{dataset.prefix}train-00001.tokens.bin")  # by whoever had not noticed
+    assert collect(office) == 1
+
+
+def begin_dataset(uow: UnitOfWork, corpus: Corpus, made: making.MadeTokenizer) -> Dataset:
+    return datasets.begin(
+        uow,
+        corpus_id=corpus.id,
+        tokenizer_id=corpus.default_tokenizer_id or "",
+        corpus_digest="c" * 64,
+        tokenizer_sha256=made.sha256,
+    )

@@ -171,6 +171,14 @@ def test_workers_that_are_free_make_the_pieces_that_wait(house: House) -> None:
     os.kill(child.pid, signal.SIGCONT)
     assert coordinator.wait(timeout=120) == 0
     assert house.corpus(corpus.id).status is ResourceStatus.READY
+    with house.database.unit_of_work() as uow:
+        told = [event.data for event in uow.events.page(types=["corpus.progress"], limit=100).items]
+    assert [data["progress"] for data in told] == sorted(
+        (d["progress"] for d in told), reverse=True
+    )
+    reading = next(data for data in told if data["stage"] == "reading")
+    assert reading["total_files"] == 5
+    assert reading["total_bytes"] > reading["num_bytes"]
 
 
 @pytest.mark.exhaustive
