@@ -15,7 +15,7 @@ from corpora.readers.record import DropReason, excerpt
 
 MAX_ARCHIVES_DEEP: Final = 2
 """An archive in an archive is opened, one in that is not."""
-MAX_COMPRESSIONS: Final = 2
+MAX_COMPRESSIONS: Final = 3
 """How often the same bytes may be compressed; some files decompress to themselves for ever."""
 
 _LABEL_LENGTH = 200
@@ -27,8 +27,8 @@ class DecompressionLimits:
 
     max_bytes: int = 2**38
     max_ratio: int = 250
-    free_bytes: int = 2**24
-    """The ratio is not looked at before this much came out."""
+    free_bytes: int = 2**25
+    """The ratio is not looked at before this much came out; more than one page may have."""
     max_window_bytes: int = 2**27
     """What a decompressor may allocate to look back at."""
     max_scratch_bytes: int = 2**35

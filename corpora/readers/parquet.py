@@ -19,6 +19,7 @@ from corpora.sandbox import Sandbox, SandboxDied, SandboxLimits
 
 _MODULE: Final = "corpora.readers.parquet_process"
 _MAGIC: Final = b"PAR1"
+_BYTES_PER_ROW: Final = 8
 _FIRST_PRINTABLE: Final = 0x20
 LIMITS: Final = SandboxLimits(memory_bytes=3 * 2**29, cpu_seconds=60)
 
@@ -49,7 +50,8 @@ def read_parquet(
         limits: the child's.
 
     Raises:
-        BadData: it is damaged, needs more memory or time than is allowed, or has no such column.
+        BadData: it is damaged, a bomb, needs more memory or time than is allowed, or has no such
+            column.
     """
     with Sandbox(_MODULE, file=file, limits=limits) as sandbox:
         try:
@@ -61,12 +63,14 @@ def read_parquet(
             number = 0
             while "lengths" in (batch := _frame(sandbox))[0]:
                 header, texts = batch
+                # rows that share a text or have none cost the file next to nothing
+                origin.gave(len(texts) + _BYTES_PER_ROW * len(header["lengths"]))
                 for text in _texts(header["lengths"], texts):
                     number += 1
                     yield _row(text, f"row {number}", notice)
                 advanced(number / max(1, num_rows))
-            if "end" not in batch[0]:
-                raise origin.damaged("its Parquet data is damaged")
+            if problem := batch[0].get("problem"):
+                raise _refusal(problem, about, text_field, origin)
         except SandboxDied as error:
             raise origin.damaged(
                 "its Parquet data is damaged, or needs more memory or time than is allowed"
@@ -90,6 +94,8 @@ def _refusal(problem: str, about: dict[str, Any], text_field: str, origin: Origi
             code="text_is_no_string",
             param="text_field",
         )
+    if problem == "memory":
+        return origin.damaged("its Parquet data needs more memory than is allowed")
     return origin.damaged("its Parquet data is damaged")
 
 

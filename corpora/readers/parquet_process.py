@@ -3,10 +3,11 @@
 A limited child of ``corpora.readers.parquet``. The parent's only frame is the column's name. The
 answers are, each a line of JSON and then bytes:
 
-    {"rows": ..., "columns": [...], "problem": null | "damaged" | "no_column" | "not_text"}
+    {"rows": ..., "columns": [...], "problem": null | "no_column" | "not_text"}
     {"lengths": [...]}    a batch: the texts' lengths, null for none, negative for one too long;
                           behind the line the texts themselves, but for those too long
     {"end": true}
+    {"problem": "damaged" | "memory"}    at any time, and the last
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from pyarrow import parquet
 
 _BATCH_BYTES: Final = 2**22
-_MAX_BATCH_ROWS: Final = 4096
+_MAX_BATCH_ROWS: Final = 512
+"""Few, because a long text that rows share counts once in what the file says."""
 _PAGE_BUFFER_BYTES: Final = 2**20
 _MAX_COLUMNS_SHOWN: Final = 100
 
@@ -44,8 +46,10 @@ def main() -> None:
         with os.fdopen(int(sys.argv[1]), "rb") as file:
             table = parquet.ParquetFile(file, buffer_size=_PAGE_BUFFER_BYTES, pre_buffer=False)
             _send_column(confinement, table, column)
-    except (pa.ArrowException, OSError, ValueError, TypeError, MemoryError, KeyError):
-        _send(confinement, {"problem": "damaged", "columns": [], "rows": 0})
+    except MemoryError:  # Arrow's is one too
+        _send(confinement, {"problem": "memory"})
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError):
+        _send(confinement, {"problem": "damaged"})
 
 
 def _send_column(confinement: Confinement, table: parquet.ParquetFile, column: str) -> None:

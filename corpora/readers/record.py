@@ -42,7 +42,7 @@ MAX_RECORD_BYTES: Final = 2**23
 """A longer txt or md file becomes several records, so that no document is a giant string."""
 MAX_LINE_BYTES: Final = 2**24
 """A longer line of jsonl, row of csv or text of parquet is dropped."""
-MAX_HTML_BYTES: Final = 2**23
+MAX_HTML_BYTES: Final = 2**24
 """A longer page is dropped."""
 WHOLE_FILE: Final = "whole file"
 
@@ -92,6 +92,8 @@ def within(member: str | None, place: str) -> str:
 
 def excerpt(text: str, *, length: int = 80) -> str:
     """The beginning of ``text`` on one line, safe to store and to show."""
+    if len(text) <= length and text.isprintable() and " " not in text:
+        return text
     shown = "".join(c if c.isprintable() else " " for c in text[: 4 * length])
     shown = " ".join(shown.split())
     return shown if len(shown) <= length else shown[: length - 1] + "…"

@@ -42,9 +42,7 @@ def tar_members(pieces: Iterator[bytes], *, origin: Origin) -> Iterator[Member]:
     """
     stream = ByteStream(pieces)
     extended = _Extended()
-    while (block := stream.read(BLOCK_BYTES)) and any(block):
-        if len(block) < BLOCK_BYTES:
-            raise origin.damaged("the tar archive is cut off")
+    while any(block := _block(stream, origin)):
         if not _has_right_checksum(block):
             raise origin.damaged("a header in the tar archive is damaged")
         header = _Header.parse(block, origin)
@@ -64,6 +62,14 @@ def tar_members(pieces: Iterator[bytes], *, origin: Origin) -> Iterator[Member]:
         extended = _Extended()
     for _ in stream.pieces():
         pass  # so that a damaged compression around it is noticed, and all bytes are counted
+
+
+def _block(stream: ByteStream, origin: Origin) -> bytes:
+    """The next block; after the last member there is at least one of zeros."""
+    block = stream.read(BLOCK_BYTES)
+    if len(block) < BLOCK_BYTES:
+        raise origin.damaged("the tar archive is cut off")
+    return block
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,16 +103,15 @@ class Unpacker:
             BadData: the file itself cannot be read; not for members of archives in it.
         """
         head, pieces = with_head(stored.pieces())
-        yield from self._read(_Content(origin, pieces, head, stored))
+        return self._read(_Content(origin, pieces, head, stored))
 
     def _read(self, content: _Content) -> Iterator[Record | Dropped]:
         content = self._decompressed(content)
         if is_zip(content.head):
-            yield from self._read_members(content, self._zip)
-        elif is_tar(content.head):
-            yield from self._read_members(content, self._tar)
-        else:
-            yield from self._read_content(content)
+            return self._read_members(content, self._zip)
+        if is_tar(content.head):
+            return self._read_members(content, self._tar)
+        return self._read_content(content)
 
     def _decompressed(self, content: _Content) -> _Content:
         num_compressions = 0
