@@ -15,7 +15,6 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import InvalidRequest
 from corpora.counter_random import Use, derive_key, permuted
 from corpora.removers.samples import Reading, Samples
 from corpora.windows import TokenWindows
@@ -55,13 +54,7 @@ class MixedWindows:
 
     @cached_property
     def per_block(self) -> NDArray[np.int64]:
-        """How many samples of a block each source gives: its share, rounded, and at least one.
-
-        Raises:
-            InvalidRequest: there are more sources than samples in a block.
-        """
-        if len(self.shares) > BLOCK:
-            raise InvalidRequest(f"A mixture has at most {BLOCK} corpora.", param="corpus")
+        """How many samples of a block each source gives: its share, rounded, and at least one."""
         exact = np.array(self.shares) * BLOCK
         counts: NDArray[np.int64] = np.maximum(1, np.floor(exact)).astype(np.int64)
         while counts.sum() != BLOCK:

@@ -141,7 +141,7 @@ def test_broker_that_is_away_keeps_nothing_from_being_pruned(
     claim = begin(office, keep_last=1, keep_best=0)
     for step in (1, 2):
         office.commit_checkpoint(claim, step=step)
-    office.new_job(office.job(claim.subject_id).corpus_id)  # which nobody claims
+    office.new_job(office.job(claim.subject_id).request["corpus"])  # which nobody claims
     clock.advance(120)
     settings = Settings(data_dir=tmp_path, lease_seconds=600)
     Reconciler(office.database, DeadBroker(), office.store, settings).run_once()

@@ -4,7 +4,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpora.counter_random import Use, derive_key, permuted, random_bits
+from corpora.counter_random import (
+    Use,
+    derive_key,
+    permuted,
+    random_bits,
+    random_shares,
+    sample_keys,
+)
 
 
 @given(st.integers(1, 5000), st.integers(0, 2**63 - 1))
@@ -49,3 +56,17 @@ def test_random_bits_are_those_of_splitmix64() -> None:
         3203168211198807973,
         9817491932198370423,
     ]
+
+
+def test_shares_are_spread_evenly_below_one() -> None:
+    drawn = random_shares(derive_key(1, Use.PART), np.arange(100_000, dtype=np.uint64))
+    assert drawn.min() >= 0
+    assert drawn.max() < 1
+    counts, _ = np.histogram(drawn, bins=10, range=(0, 1))
+    assert np.abs(counts - 10_000).max() < 400
+
+
+def test_each_sample_and_each_use_has_a_key_of_its_own() -> None:
+    samples = np.arange(1000)
+    keys = np.concatenate([sample_keys(7, use, samples).ravel() for use in Use])
+    assert len(np.unique(keys)) == len(Use) * 1000
