@@ -42,7 +42,9 @@ _LEAST_AGREEING = int(np.ceil(LEAST_AGREEMENT * NUM_HASHES))
 _WORDS_PER_BAND = HASHES_PER_BAND * 16 // 64
 _PAIRS_AT_ONCE = 2**14
 _LINKS_AT_ONCE = 2**18
-_BAND_DTYPE = np.dtype([("hash", "<u8"), ("ordinal", "<u8")])
+_BAND_DTYPE = np.dtype(
+    [("hash", "<u8"), ("following", "<u8"), ("ordinal", "<u8"), ("chunk", "<u8")]
+)
 _LINK_DTYPE = np.dtype([("first", "<u8"), ("second", "<u8")])
 _PINNED = np.uint64(2**63)
 
@@ -113,8 +115,9 @@ def _candidates(
 ) -> Iterator[Rows]:
     """Pairs of documents with an equal band, the earlier one first; rows of ``_LINK_DTYPE``.
 
-    Repeats are left out. Of many documents with one band each is paired with the first and with the
-    one before it, so that their number does not square.
+    Repeats are left out. The documents with one band are put in order, by their following band so
+    that the most similar ones meet, and each is paired with the one before it: their number does
+    not square, and the pairs depend on the documents alone, not on what is done at once.
     """
     partitions = Partitions(
         scratch,
@@ -124,13 +127,17 @@ def _candidates(
     )
     for start, signatures in spool.signatures():
         is_compared = signatures.any(axis=1) & ~is_repeat[start : start + len(signatures)]
-        ordinals = start + np.flatnonzero(is_compared)
-        firsts, pairs = _within(_bands(signatures[is_compared], ordinals))
-        partitions.add(firsts, key=firsts["hash"])
-        yield from _in_parts(pairs)
-    for rows in partitions.drain():
-        _, pairs = _within(rows)
-        yield from _in_parts(pairs)
+        rows = _in_order(_bands(signatures[is_compared], start + np.flatnonzero(is_compared)))
+        rows["chunk"] = start
+        is_same = _is_same(rows, "hash") & _is_same(rows, "following")
+        yield from _in_parts(_pairs(rows, is_same))
+        # of those with both bands equal the others are paired: a band of millions stays small
+        is_outermost = ~is_same | ~np.append(is_same[1:], np.False_)[: len(rows)]
+        partitions.add(rows[is_outermost], key=rows["hash"][is_outermost])
+    for partition in partitions.drain():
+        rows = _in_order(partition)
+        is_done = _is_same(rows, "following") & _is_same(rows, "chunk")
+        yield from _in_parts(_pairs(rows, _is_same(rows, "hash") & ~is_done))
 
 
 def _bands(signatures: Signatures, ordinals: NDArray[np.int64]) -> Rows:
@@ -141,22 +148,29 @@ def _bands(signatures: Signatures, ordinals: NDArray[np.int64]) -> Rows:
         hashes = mixed(hashes ^ words[:, :, word])
     rows = np.empty(hashes.size, dtype=_BAND_DTYPE)
     rows["hash"] = hashes.ravel()
+    rows["following"] = np.roll(hashes, -1, axis=1).ravel()
     rows["ordinal"] = np.repeat(ordinals, NUM_BANDS)
     return rows
 
 
-def _within(rows: Rows) -> tuple[Rows, Rows]:
-    """The first document of each band, and the pairs within bands."""
-    rows = rows[np.lexsort((rows["ordinal"], rows["hash"]))]
-    starts = group_starts(rows["hash"])
-    is_first = np.zeros(len(rows), dtype=np.bool_)
-    is_first[starts] = True
-    others = np.flatnonzero(~is_first)
-    first_of = starts[np.cumsum(is_first) - 1]
-    pairs = np.empty(2 * len(others), dtype=_LINK_DTYPE)
-    pairs["first"] = rows["ordinal"][np.concatenate([first_of[others], others - 1])]
-    pairs["second"] = np.tile(rows["ordinal"][others], 2)
-    return rows[starts], np.unique(pairs)
+def _in_order(rows: Rows) -> Rows:
+    return rows[np.lexsort((rows["ordinal"], rows["following"], rows["hash"]))]
+
+
+def _is_same(rows: Rows, field: str) -> NDArray[np.bool_]:
+    """Whether each row has the same value as the one before it."""
+    same = np.zeros(len(rows), dtype=np.bool_)
+    same[1:] = rows[field][1:] == rows[field][:-1]
+    return same
+
+
+def _pairs(rows: Rows, is_paired: NDArray[np.bool_]) -> Rows:
+    """The documents of these rows, each with that of the row before it."""
+    places = np.flatnonzero(is_paired)
+    one, other = rows["ordinal"][places - 1], rows["ordinal"][places]
+    pairs = np.empty(len(places), dtype=_LINK_DTYPE)
+    pairs["first"], pairs["second"] = np.minimum(one, other), np.maximum(one, other)
+    return np.unique(pairs)
 
 
 def _in_parts(pairs: Rows) -> Iterator[Rows]:

@@ -145,6 +145,28 @@ def test_clusters_are_the_same_whatever_is_done_at_once(
     assert not [*directory.glob("bands-*"), *directory.glob("links-*")]
 
 
+@pytest.mark.parametrize(("num_pieces", "rows_at_once"), [(1, 3), (4, 7), (9, 2**15)])
+def test_loosely_alike_documents_are_joined_the_same_way_too(
+    fresh: Callable[[], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    num_pieces: int,
+    rows_at_once: int,
+) -> None:
+    generator = random.Random(5)
+    texts = []
+    for number in range(150):
+        words = a_text(number % 3)
+        for place in generator.sample(range(NUM_WORDS), k=generator.randint(0, 8)):
+            words[place] = f"changed{number}"
+        texts.append(" ".join(words))
+    whole = find(fresh(), texts)
+    assert 3 < len(kept(whole)) < len(texts) - 20
+    monkeypatch.setattr(spool_module, "SIGNATURES_AT_ONCE", rows_at_once)
+    parted = find(fresh(), texts, num_pieces=num_pieces, rows_per_partition=rows_at_once)
+    assert parted.first.tolist() == whole.first.tolist()
+    assert kept(parted) == kept(whole)
+
+
 def test_a_band_that_many_documents_share_does_not_make_pairs_of_all(
     fresh: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
