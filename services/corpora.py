@@ -101,9 +101,8 @@ def delete(uow: UnitOfWork, corpus_id: str, *, store: Store) -> None:
     if known_work is not None:
         uow.work.delete(known_work)  # a runner that is at it loses its lease
     prefixes = [keys.corpus(corpus_id), *pieces.release(uow, corpus_id)]
-    if corpus.digest is None or uow.corpora.find_by_digest(corpus.digest, but=corpus.id) is None:
-        for dataset in uow.datasets.of_corpus(corpus_id, digest=corpus.digest):
-            datasets.delete(uow, dataset, store=store)
+    for dataset in datasets.of_this_corpus_alone(uow, corpus):
+        datasets.delete(uow, dataset, store=store)
     if default is not None:
         uow.tokenizers.delete(default)
         prefixes.append(keys.tokenizer(default.id))

@@ -35,14 +35,16 @@ def find_or_ask(
     """
     assert corpus.digest is not None  # both are ready
     assert tokenizer.sha256 is not None
-    dataset, is_new = _add_once(
+    found, _ = _add_once(
         uow,
         corpus_id=corpus.id,
         tokenizer_id=tokenizer.id,
         corpus_digest=corpus.digest,
         tokenizer_sha256=tokenizer.sha256,
     )
-    if is_new:
+    dataset = uow.datasets.get(found.id, lock=True)
+    # A corpus of the same content may be making it as its own end; nobody else can wait for that.
+    if dataset.status is not ResourceStatus.READY and uow.work.find_for(dataset.id) is None:
         work.add(uow, kind=WorkKind.DATASET, subject_id=dataset.id, doorbell=doorbell)
     return dataset
 
@@ -111,6 +113,15 @@ def parents(uow: UnitOfWork, dataset: Dataset) -> Parents:
     if corpus is None or tokenizer is None:
         raise NotFound("The corpus or the tokenizer of this dataset has been deleted.")
     return Parents(corpus_id=corpus.id, tokenizer_id=tokenizer.id)
+
+
+def of_this_corpus_alone(uow: UnitOfWork, corpus: Corpus) -> list[Dataset]:
+    """The encodings of a corpus, made or begun, that no other of equal content can need."""
+    return [
+        dataset
+        for dataset in uow.datasets.of_corpus(corpus.id, digest=corpus.digest)
+        if uow.corpora.find_by_digest(dataset.corpus_digest, but=corpus.id) is None
+    ]
 
 
 def delete(uow: UnitOfWork, dataset: Dataset, *, store: Store) -> None:

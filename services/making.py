@@ -289,7 +289,7 @@ def _fail_corpus(uow: UnitOfWork, corpus: Corpus, error: Mapping[str, Any]) -> N
         default.status = ResourceStatus.FAILED
         default.error = dict(error)
     pieces.release(uow, corpus.id)
-    for dataset in uow.datasets.begun_for(corpus.id):
+    for dataset in datasets.of_this_corpus_alone(uow, corpus):
         uow.datasets.delete(dataset)
     uow.record_event(
         "corpus.failed",

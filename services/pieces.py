@@ -26,6 +26,8 @@ from storage import keys
 
 _PRIORITY: Final = -1
 """Whole things come first: each has its own coordinator, and spare workers help with pieces."""
+_MOST_RINGS: Final = 64
+"""Who hears one goes from piece to piece; the reconciler rings again where that is not enough."""
 _BYTES_ENCODED_TOGETHER: Final = 2**27
 """Small shards are encoded by one worker; it costs more to wake another."""
 
@@ -238,7 +240,7 @@ def _add(uow: UnitOfWork, new: Sequence[Piece], *, doorbell: Doorbell) -> None:
                 )
             )
         )
-    work.announce(uow, tasks[1:], doorbell=doorbell)
+    work.announce(uow, tasks[1 : 1 + _MOST_RINGS], doorbell=doorbell)
 
 
 def _existing(uow: UnitOfWork, file_ids: Sequence[str]) -> list[File]:

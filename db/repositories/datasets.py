@@ -54,13 +54,6 @@ class DatasetRepository(OwnedRepository[Dataset]):
         )
         return list(self._session.scalars(query.order_by(Dataset.id)))
 
-    def begun_for(self, corpus_id: str) -> list[Dataset]:
-        """What is being made for this corpus and is not ready."""
-        query = self._owned(select(Dataset)).where(
-            Dataset.corpus_id == corpus_id, Dataset.status != ResourceStatus.READY
-        )
-        return list(self._session.scalars(query.order_by(Dataset.id)))
-
     def is_stored_for_others(self, prefix: str) -> bool:
         """Whether any project's dataset has its shards there: then the bytes must stay.
 

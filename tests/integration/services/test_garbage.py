@@ -8,6 +8,7 @@ import pytest
 
 from core.errors import LeaseLost
 from core.ids import new_id
+from core.lifecycle import WorkKind
 from db.tables import Blob, Corpus, Dataset, Reservation
 from db.unit_of_work import UnitOfWork
 from services import corpora, datasets, garbage, making, pieces
@@ -171,6 +172,31 @@ def test_corpus_that_is_deleted_while_it_is_encoded_leaves_no_dataset_without_by
             datasets.finish(uow, dataset.id, manifest=DATASET_MANIFEST)
     put(office, f"{dataset.prefix}train-00001.tokens.bin")  # by whoever had not noticed
     assert collect(office) == 1
+
+
+def test_job_that_needs_what_a_twin_is_just_making_is_not_left_waiting_when_that_fails(
+    office: Office,
+) -> None:
+    ready = office.ready_corpus()
+    with office.database.unit_of_work(write=True) as uow:
+        [lost] = uow.datasets.of_corpus(ready.id, digest=ready.digest)
+        datasets.delete(uow, lost, store=office.store)
+        uow.commit()
+    twin = office.new_corpus()
+    making_twin = office.claim("corpus")
+    with office.database.unit_of_work(write=True) as uow:
+        made = office.made_tokenizer()
+        making.finish_default_tokenizer(uow, making_twin, made)
+        begun = begin_dataset(uow, twin, made)
+        uow.commit()
+    job = office.new_job(ready.id)
+    with office.database.unit_of_work(write=True) as uow:
+        making.fail(uow, making_twin, code="x", message="no text")
+        uow.commit()
+    claim = office.claim("corpus")
+    assert (claim.kind, claim.subject_id) == (WorkKind.DATASET, begun.id)
+    office.finish_dataset(claim)
+    assert office.claim("train.1").subject_id == job.id
 
 
 def begin_dataset(uow: UnitOfWork, corpus: Corpus, made: making.MadeTokenizer) -> Dataset:
