@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from itertools import compress
+from operator import not_
 from typing import Final
 
 import numpy as np
 
 from corpora.encoders.base import Encoder, Ids
 from corpora.encoders.gigatoken import EngineFailed, GigatokenEncoder
+from corpora.encoders.probe import (
+    KnownCharacters,
+    borders_of_categories,
+    probe_tokenizer,
+    probes,
+)
 from corpora.encoders.reference import ReferenceEncoder
 from corpora.encoders.trials import trial_texts
 
@@ -37,34 +45,62 @@ def open_encoder(tokenizer_json: bytes, sample: Iterable[str]) -> Encoder:
         return reference
     try:
         fast = GigatokenEncoder(tokenizer_json)
-        differing = first_difference(fast, reference, [*texts, *trial_texts()])
+        differing = _find_difference(fast, reference, tokenizer_json, texts)
     except EngineFailed as error:
         _log.info("Encoding with tokenizers: %s", error)
         return reference
     if differing is not None:
         _log.warning("Encoding with tokenizers: gigatoken differs on %.80r", differing)
         return reference
-    return _Guarded(fast, reference)
+    return TrustedEncoder(fast, reference)
 
 
-class _Guarded:
-    """A fast engine until it fails, `tokenizers` from then on."""
+class TrustedEncoder:
+    """A fast engine where it can be trusted, `tokenizers` elsewhere.
+
+    That is for texts with characters of which engines know different things, and for all from where
+    the engine has failed.
+    """
 
     def __init__(self, fast: Encoder, reference: Encoder) -> None:
-        self._chosen = fast
+        """Both have the same tokenizer."""
+        self._fast = fast
         self._reference = reference
+        self._known = KnownCharacters()
 
     @property
     def engine(self) -> str:
-        return self._chosen.engine
+        """The one that does all it can be trusted with."""
+        return self._fast.engine
 
     def encode_batch(self, texts: Sequence[str]) -> list[Ids]:
+        """The ids of each text."""
+        are_known = [self._known.make_up(text) for text in texts]
+        easy = iter(self._encode_fast([*compress(texts, are_known)]))
+        hard = iter(self._reference.encode_batch([*compress(texts, map(not_, are_known))]))
+        return [next(easy) if is_known else next(hard) for is_known in are_known]
+
+    def _encode_fast(self, texts: list[str]) -> list[Ids]:
         try:
-            return self._chosen.encode_batch(texts)
+            return self._fast.encode_batch(texts)
         except EngineFailed as error:
             _log.warning("Encoding with tokenizers from here on: %s", error)
-            self._chosen = self._reference
-            return self._chosen.encode_batch(texts)
+            self._fast = self._reference
+            return self._reference.encode_batch(texts)
+
+
+def _find_difference(
+    fast: Encoder, reference: Encoder, tokenizer_json: bytes, texts: list[str]
+) -> str | None:
+    """A text that the engines encode differently, of those that the fast one is trusted with."""
+    known = KnownCharacters()
+    trials = [text for text in (*texts, *trial_texts()) if known.make_up(text)]
+    differing = first_difference(fast, reference, trials)
+    if differing is not None:
+        return differing
+    probe = probe_tokenizer(tokenizer_json)
+    splits = [text for text in probes(borders_of_categories()) if known.make_up(text)]
+    return first_difference(GigatokenEncoder(probe), ReferenceEncoder(probe), splits)
 
 
 def first_difference(encoder: Encoder, reference: Encoder, texts: Sequence[str]) -> str | None:
