@@ -121,7 +121,9 @@ def ours(documents: Sequence[str], directory: Path) -> tuple[Pairs, Pairs, float
     seconds = time.perf_counter() - began
     linked = {
         (int(one), int(other))
-        for pairs in near_duplicate_pairs(spool, found.is_repeat, scratch=directory)
+        for pairs in near_duplicate_pairs(
+            spool, found.is_repeat, versions=[len(documents)], scratch=directory
+        )
         for one, other in pairs.tolist()
     }
     members: dict[int, list[int]] = defaultdict(list)

@@ -17,7 +17,7 @@ repeat each other never straddle:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -82,7 +82,11 @@ def find_near_duplicates(
     borders = [*(inheritance.num_documents if inheritance else ()), spool.num_documents]
     links = Partitions(scratch, "links", dtype=_LINK_DTYPE, number=len(borders))
     for pairs in near_duplicate_pairs(
-        spool, found.is_repeat, scratch=scratch, rows_per_partition=rows_per_partition
+        spool,
+        found.is_repeat,
+        versions=borders,
+        scratch=scratch,
+        rows_per_partition=rows_per_partition,
     ):
         version = np.searchsorted(borders, pairs["second"], side="right")
         links.add(pairs, key=version.astype(np.uint64))
@@ -99,19 +103,25 @@ def near_duplicate_pairs(
     spool: Spool,
     is_repeat: NDArray[np.bool_],
     *,
+    versions: Sequence[int],
     scratch: Path,
     rows_per_partition: int = ROWS_PER_PARTITION,
 ) -> Iterator[Rows]:
     """Pairs of ordinals, ``first`` and ``second``, of documents that are nearly the same.
 
-    Not all such pairs, but enough for whoever follows them from one document to the next.
+    Not all such pairs, but enough for whoever follows them from one document to the next. The pairs
+    of a version (``versions``: how many documents each has in all) are among those of the next.
     """
-    for pairs in _candidates(spool, is_repeat, scratch, rows_per_partition):
+    for pairs in _candidates(spool, is_repeat, versions, scratch, rows_per_partition):
         yield pairs[_agree(spool, pairs)]
 
 
 def _candidates(
-    spool: Spool, is_repeat: NDArray[np.bool_], scratch: Path, rows_per_partition: int
+    spool: Spool,
+    is_repeat: NDArray[np.bool_],
+    versions: Sequence[int],
+    scratch: Path,
+    rows_per_partition: int,
 ) -> Iterator[Rows]:
     """Pairs of documents with an equal band, the earlier one first; rows of ``_LINK_DTYPE``.
 
@@ -135,9 +145,12 @@ def _candidates(
         is_outermost = ~is_same | ~np.append(is_same[1:], np.False_)[: len(rows)]
         partitions.add(rows[is_outermost], key=rows["hash"][is_outermost])
     for partition in partitions.drain():
-        rows = _in_order(partition)
-        is_done = _is_same(rows, "following") & _is_same(rows, "chunk")
-        yield from _in_parts(_pairs(rows, _is_same(rows, "hash") & ~is_done))
+        in_order = _in_order(partition)
+        for num_documents in versions:
+            # a later document must not come between two that an earlier version compared
+            rows = in_order[in_order["ordinal"] < num_documents]
+            is_done = _is_same(rows, "following") & _is_same(rows, "chunk")
+            yield from _in_parts(_pairs(rows, _is_same(rows, "hash") & ~is_done))
 
 
 def _bands(signatures: Signatures, ordinals: NDArray[np.int64]) -> Rows:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -145,6 +146,18 @@ def test_clusters_are_the_same_whatever_is_done_at_once(
     assert not [*directory.glob("bands-*"), *directory.glob("links-*")]
 
 
+def loosely_alike(number: int) -> list[str]:
+    """Versions of three texts, most of them more alike than not, some of them near-duplicates."""
+    generator = random.Random(5)
+    texts = []
+    for index in range(number):
+        words = a_text(index % 3)
+        for place in generator.sample(range(NUM_WORDS), k=generator.randint(0, 8)):
+            words[place] = f"changed{index}"
+        texts.append(" ".join(words))
+    return texts
+
+
 @pytest.mark.parametrize(("num_pieces", "rows_at_once"), [(1, 3), (4, 7), (9, 2**15)])
 def test_loosely_alike_documents_are_joined_the_same_way_too(
     fresh: Callable[[], Path],
@@ -152,13 +165,7 @@ def test_loosely_alike_documents_are_joined_the_same_way_too(
     num_pieces: int,
     rows_at_once: int,
 ) -> None:
-    generator = random.Random(5)
-    texts = []
-    for number in range(150):
-        words = a_text(number % 3)
-        for place in generator.sample(range(NUM_WORDS), k=generator.randint(0, 8)):
-            words[place] = f"changed{number}"
-        texts.append(" ".join(words))
+    texts = loosely_alike(150)
     whole = find(fresh(), texts)
     assert 3 < len(kept(whole)) < len(texts) - 20
     monkeypatch.setattr(spool_module, "SIGNATURES_AT_ONCE", rows_at_once)
@@ -207,6 +214,28 @@ def test_a_cluster_that_grows_stays_on_its_side(
     found = find(fresh(), base + new, inheritance=inheritance)
     assert kept(found) == [1]
     assert (found.hash < HELD_OUT_BELOW).tolist() == [held_out, held_out]
+
+
+def test_what_an_earlier_version_held_together_stays_together_and_on_its_side(
+    fresh: Callable[[], Path],
+) -> None:
+    texts = loosely_alike(300)
+    sizes = [60, 150, 300]
+    versions = []
+    for number, size in enumerate(sizes):
+        earlier = Inheritance(tuple(sizes[:number]), threshold=HELD_OUT_BELOW)
+        inheritance = earlier if number else None
+        versions.append(find(fresh(), texts[:size], num_pieces=3, inheritance=inheritance))
+    for before, after in itertools.pairwise(versions):
+        num_before = len(before.first)
+        later_first = after.first[:num_before]
+        assert (later_first == later_first[before.first]).all()
+        still_kept = ~before.is_removed & ~after.is_removed[:num_before]
+        assert still_kept.sum() > 10
+        was_held_out = before.hash < HELD_OUT_BELOW
+        is_held_out = after.hash[:num_before] < HELD_OUT_BELOW
+        assert (was_held_out == is_held_out)[still_kept].all()
+        assert 0 < was_held_out[still_kept].sum() < still_kept.sum()
 
 
 def bridged(fresh: Callable[[], Path], *, held_out: tuple[bool, bool]) -> tuple[Duplicates, int]:
