@@ -44,13 +44,21 @@ class HtmlExtractor:
             self._sandbox = None
 
     def main_text(self, html: str) -> str | None:
-        """The main text of a page; None where it cannot be had within the limits."""
-        if self._sandbox is None:
-            self._sandbox = Sandbox(_MODULE, limits=self._limits)
+        """The main text of a page; None where it cannot be had within the limits.
+
+        Raises:
+            SandboxDied: no child can be started, which is no page's fault.
+        """
+        sandbox = self._sandbox or self._start()
         try:
-            self._sandbox.send(html.encode())
-            answer = self._sandbox.receive()
+            sandbox.send(html.encode())
+            answer = sandbox.receive()
         except SandboxDied:
             self.close()
             return None
         return answer[1:].decode() if answer.startswith(TEXT) else None
+
+    def _start(self) -> Sandbox:
+        self._sandbox = Sandbox(_MODULE, limits=self._limits)
+        self._sandbox.receive()
+        return self._sandbox

@@ -1,7 +1,7 @@
 """``python -m corpora.readers.html_process``: pages in, their main texts out, frame by frame.
 
-A limited child of ``corpora.readers.extractor``. An answer begins with a byte that says whether it
-is a text.
+A limited child of ``corpora.readers.extractor``. Its first frame says that it is ready; each other
+begins with a byte that says whether it is a text.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Final
 
 from corpora.sandbox import Confinement
 
+READY: Final = b"r"
 TEXT: Final = b"t"
 FAILED: Final = b"f"
 
@@ -19,6 +20,7 @@ def main() -> None:
     confinement = Confinement()
     from corpora.extract import main_text  # noqa: PLC0415  within the limits
 
+    confinement.send(READY)
     while (page := confinement.receive()) is not None:
         try:
             answer = TEXT + main_text(page.decode()).encode(errors="replace")

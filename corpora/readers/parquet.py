@@ -52,8 +52,10 @@ def read_parquet(
     Raises:
         BadData: it is damaged, a bomb, needs more memory or time than is allowed, or has no such
             column.
+        SandboxDied: no child can be started.
     """
     with Sandbox(_MODULE, file=file, limits=limits) as sandbox:
+        sandbox.receive()  # that no child can be started is no file's fault
         try:
             sandbox.send(text_field.encode(errors="replace"))
             about, _ = _frame(sandbox)

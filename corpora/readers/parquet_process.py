@@ -1,7 +1,7 @@
 """``python -m corpora.readers.parquet_process DESCRIPTOR``: one column's texts, frame by frame.
 
 A limited child of ``corpora.readers.parquet``. The parent's only frame is the column's name. The
-answers are, each a line of JSON and then bytes:
+child's first is empty and says that it is ready; the others are a line of JSON and then bytes:
 
     {"rows": ..., "columns": [...], "problem": null | "no_column" | "not_text"}
     {"lengths": [...]}    a batch: the texts' lengths, null for none, negative for one too long;
@@ -37,11 +37,12 @@ def main() -> None:
     # within the limits; Arrow's own allocators reserve more address space than they use
     os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
     confinement = Confinement()
-    column = (confinement.receive() or b"").decode()
     import pyarrow as pa  # noqa: PLC0415
     from pyarrow import parquet  # noqa: PLC0415
 
     pa.set_cpu_count(1)
+    confinement.send()
+    column = (confinement.receive() or b"").decode()
     try:
         with os.fdopen(int(sys.argv[1]), "rb") as file:
             table = parquet.ParquetFile(file, buffer_size=_PAGE_BUFFER_BYTES, pre_buffer=False)

@@ -112,7 +112,7 @@ def _find_directory(file: BinaryIO, num_bytes: int, origin: Origin) -> _Director
     """Where the central directory is, from the archive's last bytes (APPNOTE 4.3.14 to 4.3.16)."""
     tail_bytes = min(num_bytes, _END.size + _MAX_COMMENT)
     tail = _at(file, num_bytes - tail_bytes, tail_bytes)
-    index = tail.rfind(_END_MAGIC, 0, len(tail) - _END.size + len(_END_MAGIC))
+    index = tail.rfind(_END_MAGIC, 0, max(0, len(tail) - _END.size + len(_END_MAGIC)))
     if index < 0:
         raise origin.damaged("the zip archive has no directory at its end; it may be cut off")
     end = num_bytes - tail_bytes + index

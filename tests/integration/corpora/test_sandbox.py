@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from corpora.readers.extractor import HtmlExtractor
 from corpora.sandbox import Sandbox, SandboxDied, SandboxLimits
 
 CHILD = """
@@ -29,7 +31,7 @@ while (frame := confinement.receive()) is not None:
                 pass
         case b"work":
             start = time.process_time()
-            while time.process_time() < start + 0.4:
+            while time.process_time() < start + 0.3:
                 pass
             confinement.send(b"worked")
         case b"file":
@@ -124,3 +126,20 @@ def test_no_child_outlives_its_parent(module: str) -> None:
     while psutil.pid_exists(int(output)):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_a_child_starts_within_its_memory_whatever_allocator_its_parent_has(
+    module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allocator = Path(sysconfig.get_path("purelib")) / "cmeel.prefix/lib/libmimalloc.so"
+    assert allocator.exists()
+    monkeypatch.setenv("LD_PRELOAD", str(allocator))
+    with Sandbox(module) as sandbox:
+        sandbox.send(b"x")
+        assert sandbox.receive() == b"xx"
+
+
+def test_a_child_that_cannot_start_is_no_page_that_cannot_be_extracted() -> None:
+    too_little = SandboxLimits(memory_bytes=2**20)
+    with HtmlExtractor(limits=too_little) as extractor, pytest.raises(SandboxDied):
+        extractor.main_text("<html><p>Once upon a time.")

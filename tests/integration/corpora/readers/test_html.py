@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from core.corpus_options import CorpusOptions
 from corpora.readers.extractor import HtmlExtractor
 from corpora.readers.record import MAX_HTML_BYTES, Dropped, Record
+from corpora.readers.source import SourceFile, read_records
 from corpora.sandbox import SandboxLimits
 
 PAGE = """<!doctype html>
@@ -78,25 +81,18 @@ def test_lone_surrogates_and_nul_in_references_do_no_harm(read: Any) -> None:
     assert text.startswith("a ")
 
 
-def test_a_page_that_stalls_the_parser_is_dropped_and_the_next_is_read() -> None:
+def test_a_page_that_stalls_the_parser_is_dropped_and_the_next_is_read(tmp_path: Path) -> None:
+    deep = b"<html>" + b"<div>" * 100_000 + b"deep"
+    found: list[Record | Dropped] = []
     with HtmlExtractor(limits=SandboxLimits(cpu_seconds=1)) as extractor:
-        assert extractor.main_text("<html>" + "<div>" * 100_000 + "deep") is None
-        assert extractor.main_text("<html><p>The next page.") == "The next page."
-
-
-def test_a_page_that_cannot_be_extracted_is_a_drop(tmp_path: Any) -> None:
-    from core.corpus_options import CorpusOptions  # noqa: PLC0415
-    from corpora.readers.source import SourceFile, read_records  # noqa: PLC0415
-
-    stored = tmp_path / "stored"
-    stored.write_bytes(b"<html>" + b"<div>" * 100_000 + b"deep")
-    with HtmlExtractor(limits=SandboxLimits(cpu_seconds=1)) as extractor:
-        (record,) = read_records(
-            SourceFile(stored, filename="a.html", sha256="0" * 64, id="file_1"),
-            options=CorpusOptions(),
-            notice=lambda _: None,
-            extractor=extractor,
-        )
-    assert not isinstance(record, Record)
-    assert isinstance(record, Dropped)
-    assert (record.reason, record.num_bytes) == ("extraction_failed", stored.stat().st_size)
+        for page in (deep, b"<html><p>The next page."):
+            stored = tmp_path / "stored"
+            stored.write_bytes(page)
+            file = SourceFile(stored, filename="a.html", sha256="0" * 64, id="file_1")
+            found += read_records(
+                file, options=CorpusOptions(), notice=lambda _: None, extractor=extractor
+            )
+    stalled, following = found
+    assert isinstance(stalled, Dropped)
+    assert (stalled.reason, stalled.num_bytes) == ("extraction_failed", len(deep))
+    assert following == Record("whole file", "The next page.")

@@ -178,12 +178,12 @@ def test_a_damaged_member_in_the_middle_of_a_zip_is_dropped_and_the_others_go_on
 
 
 def test_lines_before_the_damage_in_a_member_are_read(read: Any) -> None:
-    lines = b"".join(b'{"text": "%d"}\n' % number for number in range(100_000))
+    lines = b"".join(b'{"text": "%d"}\n' % number for number in range(20_000))
     damaged = gzip.compress(lines)[:-1000]
     found = read(tarred({"a.jsonl.gz": damaged, "b.txt": TEXT}))
     assert found[0] == ("a.jsonl.gz line 1", "0")
     assert found[-2:] == [("a.jsonl.gz", "file_damaged"), ("b.txt", TEXT)]
-    assert 1000 < len(found) < 100_000
+    assert 1000 < len(found) < 20_000
 
 
 @pytest.mark.parametrize("claimed", [0, 5, 10**6, 2**32 - 2])
@@ -218,7 +218,7 @@ def test_a_zip_whose_members_overlap_is_refused(read: Any) -> None:
 def test_a_zip_of_many_members_needs_no_memory_for_them(tmp_path: Path) -> None:
     kernel = zipped({"a": b""}, method=STORED)
     start, end = kernel.index(b"PK\x01\x02"), kernel.index(b"PK\x05\x06")
-    num_members = 10_000
+    num_members = 3_000
     entries = kernel[start:end] * num_members
     path = tmp_path / "stored"
     path.write_bytes(
@@ -233,13 +233,21 @@ def test_a_zip_of_many_members_needs_no_memory_for_them(tmp_path: Path) -> None:
     assert sum(isinstance(record, Dropped) for record in found) == num_members
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 2**22
+    assert peak < 2**21
 
 
 def test_a_zip_behind_other_bytes_of_its_own_is_read_from_its_directory(read: Any) -> None:
     inner = zipped({"a.txt": TEXT})
     # the first member's header stands for the recognisable beginning
     assert read(b"PK\x03\x04 something before it" + inner) == [("a.txt", TEXT)]
+
+
+@pytest.mark.parametrize("num_bytes", [4, 11, 21])
+def test_a_zip_of_a_few_bytes_names_its_file(read: Any, num_bytes: int) -> None:
+    with pytest.raises(
+        BadData, match=r"user\.bin cannot be read: the zip archive has no directory"
+    ):
+        read((b"PK\x05\x06" + bytes(20))[:num_bytes])
 
 
 def test_zip64_archives_are_read(read: Any) -> None:
