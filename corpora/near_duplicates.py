@@ -238,19 +238,23 @@ class _Clusters:
             order = np.lexsort((earlier, later))
             hooked = order[group_starts(later[order])]
             self.duplicates.first[later[hooked]] = earlier[hooked]
-            self._inherit(earlier[hooked], later[hooked])
+            self._inherit(later[hooked])
 
-    def _inherit(self, earlier: NDArray[np.int64], later: NDArray[np.int64]) -> None:
-        is_old = later < self._num_settled
+    def _inherit(self, hooked: NDArray[np.int64]) -> None:
+        """Give the hashes of clusters of earlier versions to the root that they now have."""
+        old = hooked[hooked < self._num_settled]
         hashes = self.duplicates.hash
-        np.maximum.at(hashes, earlier[is_old], hashes[later[is_old]])
+        np.maximum.at(hashes, self._roots(old), hashes[old])
 
     def _roots(self, ordinals: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The first members of clusters; every step halves the way that is left to them."""
+        first = self.duplicates.first
         while True:
-            following = self.duplicates.first[ordinals]
-            if np.array_equal(following, ordinals):
-                return following
-            ordinals = following
+            parents = first[ordinals]
+            grandparents = first[parents]
+            if np.array_equal(parents, grandparents):
+                return parents
+            first[ordinals] = grandparents
 
 
 def _keep_the_longest(

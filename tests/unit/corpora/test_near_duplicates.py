@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,8 @@ from corpora.partitions import Rows
 from corpora.spool import Spool, SpoolWriter
 
 NUM_WORDS = 120
+Version = tuple[int, Sequence[tuple[int, int]]]
+"""How many documents it holds, and which are linked."""
 
 
 @pytest.fixture
@@ -189,6 +191,69 @@ def test_a_band_that_many_documents_share_does_not_make_pairs_of_all(
     texts = [text(1, ending=f"{number:03}") for number in range(200)]
     assert kept(find(fresh(), texts)) == [0]
     assert num_pairs < 2 * near_duplicates.NUM_BANDS * len(texts)
+
+
+def clusters_of(
+    directory: Path,
+    hashes: Sequence[int],
+    versions: Sequence[Version],
+) -> Duplicates:
+    """Join documents of these hashes by the links of each version, which holds so many."""
+    tables = Duplicates(
+        is_repeat=np.zeros(len(hashes), dtype=np.bool_),
+        is_removed=np.zeros(len(hashes), dtype=np.bool_),
+        first=np.arange(len(hashes)),
+        hash=np.array(hashes, dtype=np.uint64),
+    )
+    clusters = near_duplicates._Clusters(tables, scratch=directory)
+    for num_documents, links in versions:
+        rows = np.array(links, dtype=near_duplicates._LINK_DTYPE)
+        clusters.grow(iter([rows]), num_documents=num_documents)
+    return tables
+
+
+def expected_clusters(
+    hashes: Sequence[int], versions: Sequence[Version]
+) -> tuple[list[int], list[int]]:
+    """The same one by one: the first member of each document's cluster, and its hash."""
+    clusters: list[set[int]] = []
+    cluster_hash: dict[int, int] = {}
+    num_before = 0
+    for num_documents, links in versions:
+        earlier = {min(cluster): cluster_hash[min(cluster)] for cluster in clusters}
+        clusters += [{ordinal} for ordinal in range(num_before, num_documents)]
+        for one, other in links:
+            joined = [cluster for cluster in clusters if one in cluster or other in cluster]
+            clusters = [cluster for cluster in clusters if cluster not in joined]
+            clusters.append(set().union(*joined))
+        for cluster in clusters:
+            inherited = [earlier[ordinal] for ordinal in cluster if ordinal in earlier]
+            cluster_hash[min(cluster)] = max(inherited, default=hashes[min(cluster)])
+        num_before = num_documents
+    firsts = {ordinal: min(cluster) for cluster in clusters for ordinal in cluster}
+    in_order = [firsts[ordinal] for ordinal in range(len(hashes))]
+    return in_order, [cluster_hash[first] for first in in_order]
+
+
+@given(data=st.data())
+def test_clusters_of_any_links_keep_their_hashes_as_the_rule_says(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    hashes = data.draw(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=25))
+    num_first = data.draw(st.integers(1, len(hashes)))
+    versions = [
+        (size, data.draw(st.lists(st.tuples(*[st.integers(0, size - 1)] * 2), max_size=20)))
+        for size in (num_first, len(hashes))
+    ]
+    found = clusters_of(tmp_path_factory.mktemp("tables"), hashes, versions)
+    assert (found.first.tolist(), found.hash.tolist()) == expected_clusters(hashes, versions)
+
+
+def test_a_chain_of_a_hundred_thousand_documents_is_followed_at_once(tmp_path: Path) -> None:
+    number = 100_000
+    links = [(i, i + 1) for i in range(number - 1)]
+    found = clusters_of(tmp_path, [7] * number, [(number, links)])
+    assert not found.first.any()
 
 
 HELD_OUT_BELOW = 2**63
