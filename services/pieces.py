@@ -28,7 +28,7 @@ _PRIORITY: Final = -1
 """Whole things come first: each has its own coordinator, and spare workers help with pieces."""
 _MOST_RINGS: Final = 64
 """Who hears one goes from piece to piece; the reconciler rings again where that is not enough."""
-_BYTES_ENCODED_TOGETHER: Final = 2**27
+_BYTES_ENCODED_TOGETHER: Final = 2**25
 """Small shards are encoded by one worker; it costs more to wake another."""
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from core.corpus_options import CorpusOptions
-from corpora.documents import CorpusManifest
-from corpora.encode import TokenShardManifest, encode_shard, join_dataset
+from corpora.documents import CorpusManifest, read_manifest
+from corpora.encode import TokenShardManifest, encode_shard, join_dataset, open_shard_encoder
+from corpora.encoders.base import Encoder
 from corpora.pipeline import assemble_corpus
 from corpora.progress import Progress, part_of
 from corpora.readers.source import SourceFile
@@ -34,17 +35,22 @@ _SECONDS_BETWEEN_LINES: Final = 0.5
 def perform(directory: Path, task: Task, output: Output, orders: PipeOrders) -> NoReturn:
     """Do one task after another until the runner has had enough, and kills."""
     del directory  # each task has its own
+    encoders = _Encoders()
     while True:
-        result = carry_out(task, _Line(output))
+        result = _carry_out(task, _Line(output), encoders)
         output.send(Finished(result=result))
         task = orders.next_task()
 
 
-def carry_out(task: Task, tell: Callable[[Progress], None]) -> Mapping[str, Any]:
+def _carry_out(
+    task: Task, tell: Callable[[Progress], None], encoders: _Encoders
+) -> Mapping[str, Any]:
     """Make what ``task["make"]`` names; answers what its runner has to know of it."""
     directory = Path(task["directory"])
     # An earlier attempt at the very same may have left something; a maker wants an empty place.
     shutil.rmtree(directory, ignore_errors=True)
+    if task["make"] == "shards":
+        return _make_shards(task, directory, tell, encoders)
     return _MAKERS[task["make"]](task, directory, tell)
 
 
@@ -105,17 +111,19 @@ def _check_tokenizer(
 
 
 def _make_shards(
-    task: Task, directory: Path, tell: Callable[[Progress], None]
+    task: Task, directory: Path, tell: Callable[[Progress], None], encoders: _Encoders
 ) -> Mapping[str, Any]:
-    shards = task["shards"]
+    corpus, shards = Path(task["corpus"]), task["shards"]
     tokenizer_json = Path(task["tokenizer"]).read_bytes()
+    encoder = encoders.find(corpus, shards[0], tokenizer_json=tokenizer_json)
     made = [
         encode_shard(
-            Path(task["corpus"]),
+            corpus,
             shard,
             tokenizer_json=tokenizer_json,
             directory=directory,
             progress=part_of(tell, number / len(shards), (number + 1) / len(shards)),
+            encoder=encoder,
         )
         for number, shard in enumerate(shards)
     ]
@@ -144,9 +152,23 @@ _MAKERS: Final = {
     "corpus": _make_corpus,
     "tokenizer": _make_tokenizer,
     "uploaded_tokenizer": _check_tokenizer,
-    "shards": _make_shards,
     "dataset": _make_dataset,
 }
+
+
+class _Encoders:
+    """Keeps the last encoder: a dataset's pieces follow each other, and testing one takes time."""
+
+    def __init__(self) -> None:
+        self._opened: tuple[str, bytes, Encoder] | None = None
+
+    def find(self, corpus: Path, shard: str, *, tokenizer_json: bytes) -> Encoder:
+        """An encoder that gives the right ids on this corpus."""
+        digest = read_manifest(corpus).digest
+        if self._opened is None or self._opened[:2] != (digest, tokenizer_json):
+            encoder = open_shard_encoder(corpus, shard, tokenizer_json=tokenizer_json)
+            self._opened = (digest, tokenizer_json, encoder)
+        return self._opened[2]
 
 
 class _Line:

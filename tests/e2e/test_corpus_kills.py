@@ -34,6 +34,17 @@ def _ended(service: Service, corpus_id: str) -> Any:
     return wait_until(ready, seconds=240, what="the corpus is made")
 
 
+def _has_moved_on(service: Service, corpus_id: str) -> bool:
+    """Wait until more of the corpus is made; False if all of it is."""
+    before = service.get(f"/v1/corpora/{corpus_id}")["progress"]
+
+    def further() -> Any:
+        corpus = service.get(f"/v1/corpora/{corpus_id}")
+        return corpus if corpus["progress"] > before or corpus["status"] == "ready" else None
+
+    return bool(wait_until(further, seconds=120, what="it goes on")["status"] != "ready")
+
+
 @pytest.mark.slow
 @pytest.mark.exhaustive
 @pytest.mark.timeout(600)
@@ -45,18 +56,8 @@ def test_corpus_whose_every_process_is_killed_is_the_undisturbed_one(tmp_path: P
 
         hunted = service.post("/v1/corpora", files=_files())["id"]
         for kind in KILLED_IN_TURN:
-            begun = service.get(f"/v1/corpora/{hunted}")["progress"]
-            wait_until(
-                lambda before=begun: (
-                    service.get(f"/v1/corpora/{hunted}")["progress"] > before
-                    or service.get(f"/v1/corpora/{hunted}")["status"] == "ready"
-                ),
-                seconds=120,
-                what="it goes on",
-            )
-            if service.get(f"/v1/corpora/{hunted}")["status"] == "ready":
-                break
-            service.kill(kind)
+            if _has_moved_on(service, hunted):
+                service.kill(kind)
         corpus = _ended(service, hunted)
 
         assert corpus["error"] is None

@@ -20,6 +20,8 @@ _SECONDS_BETWEEN_WRITES: Final = 1.0
 _SLOWEST_EVENTS_SECONDS: Final = 5.0
 _EVENTS_SLOW_DOWN: Final = 0.01
 """Events come every second at first, and more rarely as the work goes on: history stays short."""
+_ENOUGH_TO_GO_BY: Final = 0.01
+"""Before this share is done, nobody can tell how long the rest will take."""
 _RATE_SECONDS: Final = 15.0
 """The time over which a rate is taken."""
 _WHOLE: Final = (0.0, 1.0)
@@ -82,7 +84,9 @@ class ProgressBoard:
         if self._began_with is None:
             self._began_with = fraction
         done, elapsed = fraction - self._began_with, now - self._began_at
-        processing["eta_seconds"] = round(elapsed * (1 - fraction) / done, 1) if done > 0 else None
+        processing["eta_seconds"] = (
+            round(elapsed * (1 - fraction) / done, 1) if done >= _ENOUGH_TO_GO_BY else None
+        )
         tells = now - self._told_at >= self._seconds_between_events(now)
         making.advance(
             uow,

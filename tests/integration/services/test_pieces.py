@@ -237,7 +237,7 @@ def test_small_shards_are_encoded_together_and_for_one_dataset_only(office: Offi
     job = office.new_job(corpus.id, tokenizer={"vocab_size": 1024})
     office.finish_tokenizer(office.claim("corpus"), vocab_size=1024)
     claim = office.claim("corpus")
-    shards = [ShardSize("train-00000", 2**27), ShardSize("train-00001", 5), ShardSize("val", 1)]
+    shards = [ShardSize("train-00000", 2**25), ShardSize("train-00001", 5), ShardSize("val", 1)]
     with office.database.unit_of_work(write=True) as uow:
         dataset = uow.datasets.get(claim.subject_id)
         first = pieces.plan_encoding(uow, claim, dataset, shards, doorbell=office.doorbell)

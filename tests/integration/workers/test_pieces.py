@@ -92,6 +92,8 @@ def kill_at(house: House, stage: str, *, victim: str) -> None:
     house.wait_for(
         lambda: runner.poll() is not None or any(scratch.glob(f"*/*/{stage}")), f"{stage} begins"
     )
+    if runner.poll() is not None:
+        return  # nothing was left to be done, or to be killed at
     if victim == "runner":
         runner.kill()
         runner.wait()
