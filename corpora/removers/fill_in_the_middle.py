@@ -18,7 +18,7 @@ from core.objectives import FillInTheMiddleObjective
 from corpora.counter_random import Use, random_shares, sample_keys
 from corpora.removers.samples import Reading, Samples
 from corpora.removers.spliced import Source
-from corpora.removers.words import segment_starts, text_ends, word_starts
+from corpora.removers.words import segment_starts, word_starts
 from corpora.vocabulary import (
     END_OF_TEXT,
     FIM_MIDDLE,
@@ -326,16 +326,15 @@ def _segments(tokens_WR: NDArray[np.int64], keys_W: NDArray[np.uint64]) -> _Segm
     starts = segment_starts(tokens_WR)
     rows = starts // num_read
     firsts = np.searchsorted(rows, np.arange(num_windows))
-    row_ends = np.arange(num_windows) * num_read + np.minimum(
-        text_ends(tokens_WR) + 1, (tokens_WR != PAD).sum(axis=1)
-    )
+    # only the end of a window is ever filled up
+    row_ends_W = np.arange(num_windows) * num_read + (tokens_WR != PAD).sum(axis=1)
     return _Segments(
         rows=rows,
         keys=keys_W[rows],
         numbers=np.arange(len(starts)) - firsts[rows],
         starts=starts,
         texts=starts + (tokens_WR.ravel()[starts] == END_OF_TEXT),
-        ends=np.minimum(np.append(starts[1:], tokens_WR.size), row_ends[rows]),
+        ends=np.minimum(np.append(starts[1:], tokens_WR.size), row_ends_W[rows]),
     )
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -74,6 +74,7 @@ def put_together(sequence: list[int]) -> bytes:
 
 
 @settings(deadline=None)
+@example(tokens=[64, 64, 64], ends={1, 2}, within_words=0.0)
 @given(
     tokens=st.lists(st.integers(64, 1023), min_size=1, max_size=200),
     ends=st.sets(st.integers(1, 198)),
