@@ -21,7 +21,7 @@ from corpora.encoders.base import Ids
 from corpora.encoders.opening import open_encoder
 from corpora.tokenizer import load_tokenizer
 from corpora.tokenizer_training import learn_tokenizer
-from corpora.word_counts import count_words
+from corpora.word_counts import WordCounter
 
 TRAINED_ON_DOCUMENTS = 2000
 
@@ -36,11 +36,11 @@ def main() -> None:
     texts = read_texts(options.files, megabytes=options.megabytes)
     batches = list(_batches(texts))
     megabytes = sum(len(text.encode()) for text in texts) / 1e6
-    counts = count_words(texts[:: max(1, len(texts) // TRAINED_ON_DOCUMENTS)])
+    counter = WordCounter()
+    for text in texts[:: max(1, len(texts) // TRAINED_ON_DOCUMENTS)]:
+        counter.add(text)
     tokenizer_json, vocab_size = learn_tokenizer(
-        {word.encode(): count for word, count in counts.items()},
-        algorithm="bpe",
-        vocab_size=options.vocab_size,
+        counter.counts(), algorithm="bpe", vocab_size=options.vocab_size
     )
     print(f"{megabytes:.1f} MB in {len(texts)} documents, vocabulary {vocab_size}")
 

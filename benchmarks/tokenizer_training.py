@@ -23,7 +23,7 @@ from corpora.byte_pairs import MAX_TOKEN_BYTES, MIN_FREQUENCY
 from corpora.tokenizer import SPLIT_PATTERN, word_splitter
 from corpora.tokenizer_training import learn_tokenizer
 from corpora.vocabulary import NUM_SPECIAL_TOKENS, SPECIAL_TOKENS
-from corpora.word_counts import count_words
+from corpora.word_counts import WordCounter
 
 T = TypeVar("T")
 Merges = list[list[str]]
@@ -61,7 +61,10 @@ def main() -> None:
 
 def _ours(texts: list[str], vocab_size: int) -> Merges:
     started = time.perf_counter()
-    counts = {word.encode(): count for word, count in count_words(texts).items()}
+    counter = WordCounter()
+    for text in texts:
+        counter.add(text)
+    counts = counter.counts()
     print(f"  counting {time.perf_counter() - started:.2f} s, {len(counts)} different words")
     tokenizer_json, _ = learn_tokenizer(counts, algorithm="bpe", vocab_size=vocab_size)
     merges: Merges = json.loads(tokenizer_json)["model"]["merges"]

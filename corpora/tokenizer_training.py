@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +20,13 @@ from core.sizing import default_vocab_size
 from core.tokenizer_algorithms import TOKENIZER_ALGORITHMS, TokenizerAlgorithm
 from corpora.byte_pairs import BytePairs, learn_byte_pairs
 from corpora.documents import CorpusManifest, iter_documents, read_manifest
-from corpora.pieces import pieces
 from corpora.progress import Progress, ProgressCallback
 from corpora.tokenizer import MAX_WORD_CHARACTERS, short_word_splitter, word_splitter
 from corpora.tokenizer_file import serialise
 from corpora.tokenizer_statistics import TokenizerStats, measure
 from corpora.unigram import learn_pieces
 from corpora.vocabulary import NUM_SPECIAL_TOKENS, SPECIAL_TOKENS, byte_alphabet
-from corpora.word_counts import WordCutter
+from corpora.word_counts import WordCounter
 
 MAX_SAMPLE_BYTES: Final = 200_000_000
 MAX_UNIQUE_BYTES: Final = 6_000_000
@@ -140,13 +138,11 @@ def count_sample(
 ) -> Sample:
     """Count the words of the training split, or of documents of it chosen by their hash."""
     expected = max(1, min(MAX_SAMPLE_BYTES, manifest.splits["train"].num_bytes))
-    cutter = WordCutter()
-    counts: Counter[str] = Counter()
+    counter = WordCounter()
     num_bytes = 0
     told = checked = 0
     for text, length in _chosen(corpus_directory, manifest):
-        for piece in pieces(text):
-            counts.update(cutter.words(piece))
+        counter.add(text)
         num_bytes += length
         if num_bytes - told >= _BYTES_PER_PROGRESS:
             told = num_bytes
@@ -154,9 +150,9 @@ def count_sample(
             progress(Progress("counting words", share, bytes=num_bytes))
         if num_bytes - checked >= _BYTES_PER_CHECK:
             checked = num_bytes
-            if sum(len(word.encode()) for word in counts) > MAX_UNIQUE_BYTES:
+            if counter.num_unique_bytes() > MAX_UNIQUE_BYTES:
                 break
-    return Sample({word.encode(): count for word, count in counts.items()}, num_bytes)
+    return Sample(counter.counts(), num_bytes)
 
 
 def _chosen(corpus_directory: Path, manifest: CorpusManifest) -> Iterator[tuple[str, int]]:

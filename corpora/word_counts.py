@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from corpora.pieces import pieces
@@ -64,14 +64,25 @@ class WordCutter:
             self._classes[of_character].append(character)
 
 
-def count_words(texts: Iterable[str]) -> Counter[str]:
-    """How often each word stands in ``texts``."""
-    cutter = WordCutter()
-    counts: Counter[str] = Counter()
-    for text in texts:
+class WordCounter:
+    """Counts the words of one text after another."""
+
+    def __init__(self) -> None:
+        self._cutter = WordCutter()
+        self._counts: Counter[str] = Counter()
+
+    def add(self, text: str) -> None:
+        """Count the words of ``text``."""
         for piece in pieces(text):
-            counts.update(cutter.words(piece))
-    return counts
+            self._counts.update(self._cutter.words(piece))
+
+    def num_unique_bytes(self) -> int:
+        """The UTF-8 bytes of all different words together."""
+        return sum(len(word.encode()) for word in self._counts)
+
+    def counts(self) -> dict[bytes, int]:
+        """How often each word, in UTF-8, has stood there."""
+        return {word.encode(): count for word, count in self._counts.items()}
 
 
 def _class_of(character: str) -> str:

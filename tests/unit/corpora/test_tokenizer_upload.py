@@ -19,7 +19,7 @@ from corpora.tokenizer_rebuilding import rebuild
 from corpora.tokenizer_training import learn_tokenizer
 from corpora.tokenizer_upload import MAX_FILE_BYTES, check_tokenizer
 from corpora.vocabulary import SPECIAL_TOKENS, Vocabulary, byte_alphabet
-from corpora.word_counts import count_words
+from corpora.word_counts import WordCounter
 from tests.tiny_text import documents
 
 Description = dict[str, Any]
@@ -27,7 +27,10 @@ Description = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def counts() -> dict[bytes, int]:
-    return {word.encode(): count for word, count in count_words(documents()[:10]).items()}
+    counter = WordCounter()
+    for text in documents()[:10]:
+        counter.add(text)
+    return counter.counts()
 
 
 @pytest.fixture(scope="module", params=["bpe", "unigram", "wordpiece"])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from corpora.encoders.trials import trial_texts
 from corpora.tokenizer import split_words
-from corpora.word_counts import WordCutter, count_words
+from corpora.word_counts import WordCounter, WordCutter
 from tests.tiny_text import documents
 
 
@@ -39,8 +39,16 @@ def test_every_trial_is_cut_as_the_pre_tokenizer_cuts_it(cutter: WordCutter) -> 
         assert cutter.words(text) == split_words(text)
 
 
-def test_words_are_counted() -> None:
-    assert count_words(["one two two", " two"]) == Counter({"one": 1, " two": 3})
-    assert count_words(documents()[:3]) == Counter(
-        word for text in documents()[:3] for word in split_words(text)
-    )
+def test_words_of_all_texts_are_counted() -> None:
+    counter = WordCounter()
+    for text in ("one two two", " two", "\u00e9t\u00e9"):
+        counter.add(text)
+    assert counter.counts() == {b"one": 1, b" two": 3, "\u00e9t\u00e9".encode(): 1}
+    assert counter.num_unique_bytes() == 3 + 4 + 5
+
+
+def test_a_text_of_many_pieces_has_the_words_of_the_whole() -> None:
+    text = "".join(documents())
+    counter = WordCounter()
+    counter.add(text)
+    assert counter.counts() == Counter(word.encode() for word in split_words(text))
