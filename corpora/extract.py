@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from resiliparse.extract.html2text import extract_plain_text
 
-_TAG = re.compile(r"<(/?)([a-z][a-z0-9]*)[^<>]*>", re.IGNORECASE)
+# never taken back: a name of megabytes must not be tried at every length
+_TAG = re.compile(r"<(/?)([a-z][a-z0-9]*+)[^<>]*+>", re.IGNORECASE)
 
 
 def main_text(html: str) -> str:

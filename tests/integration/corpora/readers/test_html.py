@@ -51,6 +51,13 @@ def test_lists_of_links_are_left_out_and_lists_of_prose_kept(read: Any) -> None:
     ]
 
 
+def test_a_name_of_megabytes_takes_no_longer_than_its_bytes() -> None:
+    with HtmlExtractor(limits=SandboxLimits(cpu_seconds=3)) as extractor:
+        text = extractor.main_text("<html><ul><p>Words.</p><" + "a" * 2**21)
+    assert text is not None
+    assert text.strip() == "Words."
+
+
 def test_a_page_without_a_main_part_gives_all_it_shows(read: Any) -> None:
     page = b"<html><body><nav>Only a menu</nav><script>no</script></body></html>"
     assert read(page).texts == ["Only a menu"]

@@ -244,9 +244,7 @@ def test_a_zip_behind_other_bytes_of_its_own_is_read_from_its_directory(read: An
 
 @pytest.mark.parametrize("num_bytes", [4, 11, 21])
 def test_a_zip_of_a_few_bytes_names_its_file(read: Any, num_bytes: int) -> None:
-    with pytest.raises(
-        BadData, match=r"user\.bin cannot be read: .* no directory"
-    ):
+    with pytest.raises(BadData, match=r"user\.bin cannot be read: .* no directory"):
         read((b"PK\x05\x06" + bytes(20))[:num_bytes])
 
 

@@ -38,6 +38,7 @@ def test_pages_are_known_by_how_they_begin(head: bytes) -> None:
         b"<?xml version='1.0'?><svg>",
         b"<" * 5000,
         b"<!--" * 5000,
+        b"<!---->" * 500 + b"text",
     ],
 )
 def test_other_texts_are_not_taken_for_pages(head: bytes) -> None:
