@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from core.processes import ProcessIdentity
 from services import attempts
 from tests.integration.workers.conftest import House, story
 from workers.heartbeat import Heartbeat
-from workers.kinds.corpus_child import CorpusChild
+from workers.kinds.corpus_child import CorpusChild, Unfinished
 from workers.messages import FromChild
 from workers.workplace import Workplace
 
@@ -58,3 +60,53 @@ def test_no_child_goes_on_when_what_it_says_cannot_be_written(house: House) -> N
         heartbeat.stop()
     child = ProcessIdentity.from_json(json.loads((directory / "child.json").read_text()))
     assert child.is_known_dead
+
+
+def test_child_that_has_died_is_replaced_for_the_next_task(house: House) -> None:
+    house.new_corpus()
+    with house.database.unit_of_work(project_id=None, write=True) as uow:
+        claim = attempts.begin(
+            uow, queues=["corpus"], process=ProcessIdentity.of(os.getpid()), lease_seconds=30
+        )
+        uow.commit()
+    assert claim is not None
+    place = Workplace(
+        settings=house.configured(),
+        database=house.database,
+        store=house.store,
+        doorbell=house.doorbell,
+        drain=threading.Event(),
+    )
+    text = house.directory / "story.txt"
+    text.parent.mkdir(parents=True, exist_ok=True)
+    text.write_text(story(1, num_sentences=50))
+    directory = house.directory / "attempt"
+    heartbeat = Heartbeat(house.database, claim, settings=place.settings)
+
+    def read(worker: CorpusChild) -> int:
+        task: dict[str, Any] = {
+            "make": "piece",
+            "files": [
+                {"path": str(text), "filename": "story.txt", "sha256": "5" * 64, "id": "file_story"}
+            ],
+            "evaluation_file": None,
+            "options": {},
+            "directory": str(directory / "made"),
+        }
+        made = worker.do(task, lease=heartbeat, on_message=lambda _: None, on_tick=lambda: None)
+        assert made["num_documents"] == 1
+        return ProcessIdentity.from_json(json.loads((directory / "child.json").read_text())).pid
+
+    try:
+        with CorpusChild(place, claim, directory) as worker:
+            first = read(worker)
+            assert read(worker) == first
+            os.killpg(first, signal.SIGKILL)
+            with pytest.raises(Unfinished) as killed:
+                read(worker)
+            assert killed.value.ending.exit_code == -signal.SIGKILL
+            last = read(worker)
+            assert last != first
+        assert not Path(f"/proc/{last}").exists()
+    finally:
+        heartbeat.stop()

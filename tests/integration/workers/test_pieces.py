@@ -198,6 +198,7 @@ def test_worker_that_is_asked_to_leave_gives_the_whole_and_its_piece_back(house:
     assert all(work.owner is None and work.num_fruitless == 0 for work in works)
 
 
+@pytest.mark.exhaustive
 @on_sqlite
 def test_poison_piece_fails_its_corpus_and_names_its_file(house: House) -> None:
     house.settings["piece_bytes"] = 1
@@ -225,6 +226,8 @@ def test_poison_piece_fails_its_corpus_and_names_its_file(house: House) -> None:
 def test_extended_corpus_reads_nothing_old_and_outlives_its_base(house: House) -> None:
     base = new_corpus(house, range(2))
     assert house.run("corpus") == 0
+    log = house.directory / "logs" / "attempts" / base.id / "1.log"
+    assert log.read_text().count("begins; memory allocator") == 1, "one child does everything"
     for item in list(house.store.list(keys.FILES)):
         house.store.delete(item.key)
     extension = new_corpus(house, range(2, 3), extends=base.id)
