@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +15,8 @@ from workers.heartbeat import Lease
 from workers.messages import Finished, FromChild
 from workers.supervision import Ending, supervise_task
 from workers.workplace import Workplace
+
+_log = logging.getLogger(__name__)
 
 
 class Unfinished(Exception):
@@ -57,6 +61,7 @@ class CorpusChild:
         Raises:
             Unfinished: the process has ended, in whatever way.
         """
+        began_at = time.monotonic()
         end = supervise_task(
             self._begin(task),
             heartbeat=lease,
@@ -66,6 +71,7 @@ class CorpusChild:
             on_tick=on_tick,
         )
         if isinstance(end, Finished):
+            _log.info("Made %s in %.1f s", task["make"], time.monotonic() - began_at)
             return end.result
         self._child = None
         raise Unfinished(end)
