@@ -55,13 +55,14 @@ def tar_members(pieces: Iterator[bytes], *, origin: Origin) -> Iterator[Member]:
         is_directory = header.kind == _DIRECTORY or (header.kind == b"\0" and name.endswith("/"))
         if not is_directory:
             refusal = _refusal(name, header.kind, extended)
+            if refusal:
+                _exhaust(content)  # its size is believed once the bytes were there
             yield Member(name, num_bytes, _opener(content), refusal)
-        for _ in content:
-            pass
+        _exhaust(content)
         _skip_padding(stream, num_bytes, origin)
         extended = _Extended()
-    for _ in stream.pieces():
-        pass  # so that a damaged compression around it is noticed, and all bytes are counted
+    # so that a damaged compression around it is noticed, and all bytes are counted
+    _exhaust(stream.pieces())
 
 
 def _block(stream: ByteStream, origin: Origin) -> bytes:
@@ -113,13 +114,15 @@ class _Extended:
 
 def _pax_pairs(body: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Each ``length key=value`` and a line feed, all counted by length; damage ends them."""
-    while body:
-        length, _, _ = body[:20].partition(b" ")
-        if not length.isdigit() or not len(length) < int(length) <= len(body):
+    start = 0
+    while start < len(body):
+        length, _, _ = body[start : start + 20].partition(b" ")
+        if not length.isdigit() or not len(length) < int(length) <= len(body) - start:
             return
-        key, _, value = body[len(length) + 1 : int(length) - 1].partition(b"=")
+        end = start + int(length)
+        key, _, value = body[start + len(length) + 1 : end - 1].partition(b"=")
         yield key, value
-        body = body[int(length) :]
+        start = end
 
 
 def _has_right_checksum(block: bytes) -> bool:
@@ -165,6 +168,11 @@ def _content(stream: ByteStream, num_bytes: int, origin: Origin) -> Iterator[byt
         yield piece
     if num_left:
         raise origin.damaged("the tar archive is cut off")
+
+
+def _exhaust(pieces: Iterator[bytes]) -> None:
+    for _ in pieces:
+        pass
 
 
 def _body(stream: ByteStream, header: _Header, origin: Origin) -> bytes:

@@ -157,16 +157,18 @@ def _entries(file: BinaryIO, directory: _Directory, origin: Origin) -> Iterator[
 
 def _with_zip64(extra: bytes, sizes: tuple[int, int, int]) -> tuple[int, int, int]:
     """Sizes and offset, each that is all ones replaced by the next of the zip64 field."""
-    while len(extra) >= _EXTRA.size:
-        kind, length = _EXTRA.unpack_from(extra)
-        field = extra[_EXTRA.size : _EXTRA.size + length]
+    start = 0
+    while start + _EXTRA.size <= len(extra):
+        kind, length = _EXTRA.unpack_from(extra, start)
+        start += _EXTRA.size
         if kind == _EXTRA_64:
+            field = extra[start : start + length]
             values = iter(struct.unpack(f"<{len(field) // 8}Q", field[: len(field) // 8 * 8]))
             first, second, third = (
                 next(values, size) if size == _ALL_ONES else size for size in sizes
             )
             return first, second, third
-        extra = extra[_EXTRA.size + length :]
+        start += length
     return sizes
 
 
@@ -185,6 +187,8 @@ def _opener(
 ) -> Callable[[Origin], Iterator[bytes]]:
     def content(origin: Origin) -> Iterator[bytes]:
         header_at = entry.offset + directory.shift
+        if header_at > directory.start:  # perhaps beyond what any file could be asked for
+            raise origin.damaged("it does not lie in the zip archive")
         header = _at(file, header_at, _LOCAL.size)
         if len(header) < _LOCAL.size or not header.startswith(_LOCAL_MAGIC):
             raise origin.damaged("its header in the zip archive is damaged")

@@ -201,6 +201,20 @@ def test_a_zip_member_that_claims_to_lie_elsewhere_is_dropped(read: Any) -> None
     assert read(bytes(data)) == [("a.txt", "file_damaged"), ("b.txt", TEXT)]
 
 
+@pytest.mark.parametrize("offset", [2**62, 2**63 - 1, 2**63, 2**64 - 1])
+def test_a_zip_member_that_claims_to_lie_beyond_any_file_is_dropped(read: Any, offset: int) -> None:
+    data = bytearray(zipped({"a.txt": TEXT, "b.txt": TEXT}))
+    entry, end = data.index(b"PK\x01\x02"), data.index(b"PK\x05\x06")
+    extra = struct.pack("<2HQ", 1, 8, offset)
+    size = end - entry + len(extra)
+    data[end + 12 : end + 16] = struct.pack("<L", size)
+    data[entry + 30 : entry + 32] = struct.pack("<H", len(extra))
+    data[entry + 42 : entry + 46] = b"\xff" * 4
+    after_name = entry + 46 + len("a.txt")
+    data[after_name:after_name] = extra
+    assert read(bytes(data)) == [("a.txt", "file_damaged"), ("b.txt", TEXT)]
+
+
 def test_a_zip_whose_members_overlap_is_refused(read: Any) -> None:
     kernel = zipped({"a.txt": os.urandom(500).hex()})
     start = kernel.index(b"PK\x01\x02")
@@ -368,6 +382,28 @@ def test_a_tar_member_that_claims_exabytes_is_found_cut_off(read: Any) -> None:
     member.size = 2**62
     with pytest.raises(BadData, match="the tar archive is cut off"):
         read(member.tobuf(format=tarfile.GNU_FORMAT) + bytes(5000))
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.REGTYPE])
+def test_a_refused_tar_member_is_not_believed_about_its_size(read: Any, kind: bytes) -> None:
+    member = tarfile.TarInfo("../up.txt")
+    member.type = kind
+    member.size = 2**80
+    inner = member.tobuf(format=tarfile.GNU_FORMAT) + bytes(5000)
+    assert read(zipped({"in.tar": inner, "b.txt": TEXT})) == [
+        ("in.tar", "file_damaged"),
+        ("b.txt", TEXT),
+    ]
+
+
+def test_the_last_of_countless_words_in_a_tar_header_counts(read: Any) -> None:
+    words = tarfile.TarInfo("words")
+    words.type = tarfile.XHDTYPE
+    members: list[tuple[tarfile.TarInfo, bytes | str]] = [
+        (words, b"6 a=b\n" * 150_000 + b"17 path=last.txt\n"),
+        (tarfile.TarInfo("first.txt"), TEXT),
+    ]
+    assert read(tar_of(members, form=tarfile.USTAR_FORMAT)) == [("last.txt", TEXT)]
 
 
 def test_sparse_members_are_dropped(read: Any) -> None:
