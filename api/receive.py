@@ -214,6 +214,7 @@ async def _receiving(
 ) -> AsyncIterator[Upload]:
     """An upload with its room, which leaves nothing behind unless it is kept."""
     _refuse_encoded(request)
+    _refuse_partial(request)
     sha256 = _announced_sha256(request)
     room = await run_in_threadpool(destination.reserve, announced)
     upload = Upload(destination, room, sha256=sha256)
@@ -232,6 +233,20 @@ def _refuse_encoded(request: Request) -> None:
             f"Content-Encoding: {encoding} is not taken off here. A compressed file is welcome as "
             "it is: send it without this header.",
             headers={"accept-encoding": "identity"},
+        )
+
+
+def _refuse_partial(request: Request) -> None:
+    """A client that goes on where it was cut off sends the rest alone (RFC 9110, 14.5).
+
+    Raises:
+        MalformedRequest: this is such a rest, which would be stored as if it were everything.
+    """
+    if "content-range" in request.headers:
+        raise MalformedRequest(
+            "Content-Range: a body is always all of its bytes. POST /v1/uploads takes a file in "
+            "parts, and goes on after a cut.",
+            param="Content-Range",
         )
 
 

@@ -146,6 +146,11 @@ def test_what_cannot_be_a_file_leaves_nothing(client: TestClient, service: Servi
             422,
             "invalid_request",
         ),
+        (
+            client.put("/v1/files/a", content=b"x", headers={"content-range": "bytes 5-5/6"}),
+            400,
+            "malformed_request",
+        ),
         (client.post("/v1/files", json={"purpose": "x"}), 415, "unsupported_media_type"),
         (client.put("/v1/files/..", content=b"x"), 404, "not_found"),
         (client.put(f"/v1/files/{'x' * 300}", content=b"x"), 422, "invalid_request"),

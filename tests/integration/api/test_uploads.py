@@ -155,6 +155,10 @@ def test_what_cannot_be_a_part_leaves_nothing(client: TestClient, service: Servi
             put(client, upload_id, 1, b"x", **{"content-encoding": "gzip"}),
             (415, "unsupported_media_type", None),
         ),
+        (
+            put(client, upload_id, 1, b"x", **{"content-range": "bytes 5-5/6"}),
+            (400, "malformed_request", "Content-Range"),
+        ),
         (client.post(url, files={"file": ("a", b"x")}), (422, "invalid_request", "file")),
         (client.post(url, data={"a": "b"}, files={"data": b"x"}), (422, "unknown_field", "a")),
         (
