@@ -20,10 +20,11 @@ from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, trainers
 
 from benchmarks.texts import read_texts
 from corpora.byte_pairs import MAX_TOKEN_BYTES, MIN_FREQUENCY
+from corpora.fast_word_counts import FastWordCounter
+from corpora.pieces import pieces
 from corpora.tokenizer import SPLIT_PATTERN, word_splitter
 from corpora.tokenizer_training import learn_tokenizer
 from corpora.vocabulary import NUM_SPECIAL_TOKENS, SPECIAL_TOKENS
-from corpora.word_counts import WordCounter
 
 T = TypeVar("T")
 Merges = list[list[str]]
@@ -61,9 +62,10 @@ def main() -> None:
 
 def _ours(texts: list[str], vocab_size: int) -> Merges:
     started = time.perf_counter()
-    counter = WordCounter()
+    counter = FastWordCounter()
     for text in texts:
-        counter.add(text)
+        for piece in pieces(text):
+            counter.add(piece)
     counts = counter.counts()
     print(f"  counting {time.perf_counter() - started:.2f} s, {len(counts)} different words")
     tokenizer_json, _ = learn_tokenizer(counts, algorithm="bpe", vocab_size=vocab_size)

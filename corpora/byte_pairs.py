@@ -188,11 +188,15 @@ class _Learner:
         return short
 
     def _remove(self, pair_O: Int64s, left_O: Int32s) -> None:
-        unique, inverse = np.unique(pair_O, return_inverse=True)
-        weights = np.bincount(inverse, self._weights[self._word[left_O]], minlength=len(unique))
+        if len(pair_O) == 0:
+            return
+        order = np.argsort(pair_O)
+        pair_O, left_O = pair_O[order], left_O[order]
+        begins = _begins_of_runs(pair_O)
+        weights = np.add.reduceat(self._weights[self._word[left_O]], begins)
         counts = self._counts
-        for pair, weight in zip(unique.tolist(), weights.tolist(), strict=True):
-            counts[pair] = counts.get(pair, 0) - int(weight)
+        for pair, weight in zip(pair_O[begins].tolist(), weights.tolist(), strict=True):
+            counts[pair] = counts.get(pair, 0) - weight
 
     def _add(self, pair_O: Int64s, left_O: Int32s) -> None:
         """Count new occurrences, and queue their pairs."""
@@ -200,24 +204,32 @@ class _Learner:
             return
         order = np.lexsort((left_O, pair_O))
         pair_O, left_O = pair_O[order], left_O[order]
-        starts = np.flatnonzero(np.r_[True, pair_O[1:] != pair_O[:-1]])
-        weights = np.add.reduceat(self._weights[self._word[left_O]], starts)
-        ends = [*starts[1:].tolist(), len(pair_O)]
-        for pair, weight, start, end in zip(
-            pair_O[starts].tolist(), weights.tolist(), starts.tolist(), ends, strict=True
+        begins = _begins_of_runs(pair_O)
+        weights = np.add.reduceat(self._weights[self._word[left_O]], begins)
+        ends = [*begins[1:].tolist(), len(pair_O)]
+        for pair, weight, begin, end in zip(
+            pair_O[begins].tolist(), weights.tolist(), begins.tolist(), ends, strict=True
         ):
             count = self._counts.get(pair, 0) + weight
             self._counts[pair] = count
             if count > 0:
                 place = self._num_queued
                 self._num_queued += 1
-                self._occurrences[place] = left_O[start:end].copy()
+                self._occurrences[place] = left_O[begin:end].copy()
                 self._places.setdefault(pair, []).append(place)
                 heapq.heappush(self._queue, (-count, pair, place))
 
 
 def _pairs(left: Int32s, right: Int32s) -> Int64s:
     return left.astype(np.int64) << _SHIFT | right
+
+
+def _begins_of_runs(sorted_O: Int64s) -> Int64s:
+    """Where each run of equal values begins, of at least one value."""
+    changes = np.flatnonzero(sorted_O[1:] != sorted_O[:-1])
+    begins = np.zeros(len(changes) + 1, dtype=np.int64)
+    begins[1:] = changes + 1
+    return begins
 
 
 def _without_overlaps(left_O: Int32s, following: Int32s) -> Int32s:

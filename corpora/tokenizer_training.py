@@ -20,6 +20,8 @@ from core.sizing import default_vocab_size
 from core.tokenizer_algorithms import TOKENIZER_ALGORITHMS, TokenizerAlgorithm
 from corpora.byte_pairs import BytePairs, learn_byte_pairs
 from corpora.documents import CorpusManifest, iter_documents, read_manifest
+from corpora.fast_word_counts import FastWordCounter
+from corpora.pieces import pieces
 from corpora.progress import Progress, ProgressCallback
 from corpora.tokenizer import MAX_WORD_CHARACTERS, short_word_splitter, word_splitter
 from corpora.tokenizer_file import serialise
@@ -31,6 +33,8 @@ from corpora.word_counts import WordCounter
 MAX_SAMPLE_BYTES: Final = 200_000_000
 MAX_UNIQUE_BYTES: Final = 6_000_000
 """All different words together; a sample ends where it has more, as text without spaces may."""
+WORTHWHILE_BYTES: Final = 20_000_000
+"""Words of less are counted before a fast counter would be tried."""
 VOCAB_SIZE_STEP: Final = 64
 SMALLEST_VOCAB_SIZE: Final = NUM_SPECIAL_TOKENS + 256
 """The special tokens and every byte."""
@@ -38,8 +42,7 @@ SMALLEST_VOCAB_SIZE: Final = NUM_SPECIAL_TOKENS + 256
 _COUNTED = 0.5
 _LEARNED = 0.9
 _HASH_RANGE = 2**64
-_BYTES_PER_CHECK = 2**23
-_BYTES_PER_PROGRESS = 2**20
+_BYTES_PER_CHECK = 2**21
 
 OnLearned = Callable[[float], None]
 
@@ -138,25 +141,23 @@ def count_sample(
 ) -> Sample:
     """Count the words of the training split, or of documents of it chosen by their hash."""
     expected = max(1, min(MAX_SAMPLE_BYTES, manifest.splits["train"].num_bytes))
-    counter = WordCounter()
+    counter = FastWordCounter() if expected >= WORTHWHILE_BYTES else WordCounter()
     num_bytes = 0
-    told = checked = 0
-    for text, length in _chosen(corpus_directory, manifest):
-        counter.add(text)
-        num_bytes += length
-        if num_bytes - told >= _BYTES_PER_PROGRESS:
-            told = num_bytes
-            share = _COUNTED * min(1.0, num_bytes / expected)
-            progress(Progress("counting words", share, bytes=num_bytes))
+    checked = 0
+    for piece in _chosen(corpus_directory, manifest):
+        counter.add(piece)
+        num_bytes += len(piece.encode())
         if num_bytes - checked >= _BYTES_PER_CHECK:
             checked = num_bytes
+            share = _COUNTED * min(1.0, num_bytes / expected)
+            progress(Progress("counting words", share, bytes=num_bytes))
             if counter.num_unique_bytes() > MAX_UNIQUE_BYTES:
                 break
     return Sample(counter.counts(), num_bytes)
 
 
-def _chosen(corpus_directory: Path, manifest: CorpusManifest) -> Iterator[tuple[str, int]]:
-    """Documents to train on, and their UTF-8 bytes: all of them, or those with the least hashes."""
+def _chosen(corpus_directory: Path, manifest: CorpusManifest) -> Iterator[str]:
+    """Documents to train on, in pieces: all of them, or those with the least hashes."""
     available = max(1, manifest.splits["train"].num_bytes)
     threshold = math.floor(_HASH_RANGE * min(1.0, MAX_SAMPLE_BYTES / available))
     room = MAX_SAMPLE_BYTES
@@ -167,7 +168,7 @@ def _chosen(corpus_directory: Path, manifest: CorpusManifest) -> Iterator[tuple[
         room -= len(data)
         if room < 0:
             return
-        yield document.text, len(data)
+        yield from pieces(document.text)
 
 
 def learn_tokenizer(

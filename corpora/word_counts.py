@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
+from itertools import islice
 from typing import Final
 
-from corpora.pieces import pieces
 from corpora.tokenizer import split_words
 
 BLOCK: Final = 256
@@ -59,7 +60,7 @@ class WordCutter:
 
     def _file(self, character: str) -> None:
         self._known.add(character)
-        of_character = _SPACE if character in "\r\n" else _class_of(character)
+        of_character = _class_of(character)
         if of_character != _OTHER:
             self._classes[of_character].append(character)
 
@@ -70,22 +71,48 @@ class WordCounter:
     def __init__(self) -> None:
         self._cutter = WordCutter()
         self._counts: Counter[str] = Counter()
+        self._num_measured = 0
+        self._num_unique_bytes = 0
 
     def add(self, text: str) -> None:
         """Count the words of ``text``."""
-        for piece in pieces(text):
-            self._counts.update(self._cutter.words(piece))
+        self._counts.update(self._cutter.words(text))
+
+    def add_part(self, part: str, *, is_followed: bool, times: int) -> None:
+        """Count the words of a part of a text that begins and ends with words.
+
+        Args:
+            part: the part.
+            is_followed: whether something visible follows it, which decides on how white space at
+                its end is cut.
+            times: how often it stands there.
+        """
+        # a digit is a word of its own, whatever stands before it
+        words = self._cutter.words(f"{part}1")[:-1] if is_followed else self._cutter.words(part)
+        for word in words:
+            self._counts[word] += times
 
     def num_unique_bytes(self) -> int:
         """The UTF-8 bytes of all different words together."""
-        return sum(len(word.encode()) for word in self._counts)
+        new = islice(self._counts, self._num_measured, None)
+        self._num_unique_bytes += sum(len(word.encode()) for word in new)
+        self._num_measured = len(self._counts)
+        return self._num_unique_bytes
 
     def counts(self) -> dict[bytes, int]:
         """How often each word, in UTF-8, has stood there."""
         return {word.encode(): count for word, count in self._counts.items()}
 
 
+def is_space(character: str) -> bool:
+    """Whether the split pattern takes a character for white space."""
+    return _class_of(character) == _SPACE
+
+
+@cache
 def _class_of(character: str) -> str:
+    if character in "\r\n":  # which end a word of signs
+        return _SPACE
     return _CLASS_OF_CUT[tuple(len(word) for word in split_words(f"{character}{character}b"))]
 
 

@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 from gigatoken.gigatoken_rs import load_hf_json
+from numpy.typing import NDArray
 
 from corpora.encoders.base import Ids, in_pieces
 
@@ -46,11 +47,19 @@ class GigatokenEncoder:
         """
         return in_pieces(texts, self._encode)
 
-    def _encode(self, parts: list[str]) -> Iterator[Ids]:
+    def encode_joined(self, texts: list[str]) -> tuple[Ids, NDArray[np.int64]]:
+        """The ids of all texts one after another, uncut, and where those of each begin and end.
+
+        Raises:
+            EngineFailed: an error within the library.
+        """
         with _Failures():
-            rows = self._tokenizer.encode_batch(parts, parallel=len(parts) > 1).layout
-        ids = np.asarray(rows.content.data)
-        for start, end in pairwise(np.asarray(rows.offsets.data).tolist()):
+            rows = self._tokenizer.encode_batch(texts, parallel=len(texts) > 1).layout
+        return np.asarray(rows.content.data), np.asarray(rows.offsets.data)
+
+    def _encode(self, parts: list[str]) -> Iterator[Ids]:
+        ids, borders = self.encode_joined(parts)
+        for start, end in pairwise(borders.tolist()):
             yield ids[start:end]
 
 

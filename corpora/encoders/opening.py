@@ -98,9 +98,19 @@ def _find_difference(
     differing = first_difference(fast, reference, trials)
     if differing is not None:
         return differing
+    return first_other_split(tokenizer_json)
+
+
+def first_other_split(tokenizer_json: bytes) -> str | None:
+    """The first probe of known characters that the fast engine splits unlike `tokenizers`.
+
+    Raises:
+        EngineFailed: it cannot load the tokenizer.
+    """
+    known = KnownCharacters()
     probe = probe_tokenizer(tokenizer_json)
-    splits = [text for text in probes(borders_of_categories()) if known.make_up(text)]
-    return first_difference(GigatokenEncoder(probe), ReferenceEncoder(probe), splits)
+    texts = [text for text in probes(borders_of_categories()) if known.make_up(text)]
+    return first_difference(GigatokenEncoder(probe), ReferenceEncoder(probe), texts)
 
 
 def first_difference(encoder: Encoder, reference: Encoder, texts: Sequence[str]) -> str | None:

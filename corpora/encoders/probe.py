@@ -10,13 +10,15 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
+from itertools import pairwise
 from typing import Final
 
 from corpora.vocabulary import byte_alphabet
 
 _TELLING: Final = b"a. \n1'"
-_SURROGATES: Final = range(0xD800, 0xE000)
+_SURROGATE: Final = "Cs"
 _UNASSIGNED: Final = "Cn"
 
 
@@ -40,7 +42,7 @@ def probe_tokenizer(tokenizer_json: bytes) -> bytes:
     return json.dumps(description).encode()
 
 
-def probes(codes: Iterator[int]) -> Iterator[str]:
+def probes(codes: Iterable[int]) -> Iterator[str]:
     """Texts that show the classes of characters."""
     for code in codes:
         character = chr(code)
@@ -51,16 +53,18 @@ def probes(codes: Iterator[int]) -> Iterator[str]:
         )  # fmt: skip
 
 
-def borders_of_categories() -> Iterator[int]:
+@cache
+def borders_of_categories() -> tuple[int, ...]:
     """The characters beside which Unicode's general category changes."""
-    before = ""
-    for code in range(sys.maxunicode + 1):
-        if code in _SURROGATES:
-            continue
-        category = unicodedata.category(chr(code))
-        if category != before and before:
-            yield from (other for other in (code - 1, code) if other not in _SURROGATES)
-        before = category
+    categories = list(map(unicodedata.category, map(chr, range(sys.maxunicode + 1))))
+    beside = {
+        code
+        for border, (before, after) in enumerate(pairwise(categories), 1)
+        if before != after
+        for code in (border - 1, border)
+        if categories[code] != _SURROGATE
+    }
+    return tuple(sorted(beside))
 
 
 class KnownCharacters:

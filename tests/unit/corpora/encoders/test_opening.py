@@ -112,7 +112,7 @@ def test_the_probe_tells_every_class_of_characters_from_the_others(tokenizer_jso
     probe = ReferenceEncoder(probe_tokenizer(tokenizer_json))
     shapes = {
         tuple(len(ids) - len(text.encode()) for text, ids in zip(texts, encoded, strict=True))
-        for texts in ([*probes(iter([ord(character)]))] for character in "\u00e9\u00bd\u2003\u20ac")
+        for texts in ([*probes([ord(character)])] for character in "\u00e9\u00bd\u2003\u20ac")
         for encoded in [probe.encode_batch(texts)]
     }
     assert len(shapes) == 4
@@ -156,4 +156,4 @@ def test_engines_split_at_every_known_character_of_unicode_alike(tokenizer_json:
     known = KnownCharacters()
     for start in range(0, 0x110000, 0x1000):
         codes = [code for code in range(start, start + 0x1000) if known.make_up(chr(code))]
-        assert first_difference(fast, reference, [*probes(iter(codes))]) is None
+        assert first_difference(fast, reference, [*probes(codes)]) is None
