@@ -58,6 +58,7 @@ def test_odd_texts_are_counted_alike() -> None:
     assert counted_by(fast, ascii_texts) == plain(ascii_texts)
 
 
+@pytest.mark.slow
 def test_the_fast_counter_takes_over_and_changes_nothing() -> None:
     generator = random.Random(1)
     lines = [line for text in documents() for line in text.splitlines(keepends=True)]

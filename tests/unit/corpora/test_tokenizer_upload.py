@@ -218,6 +218,7 @@ def test_a_tokenizer_that_takes_too_much_memory_ends_its_child_alone(tmp_path: P
     assert caught.value.error_code in {"tokenizer_damaged", "tokenizer_not_supported"}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", KNOWN_PATTERNS)
 def test_every_known_pattern_gives_a_tokenizer_that_loses_nothing(bpe: bytes, name: str) -> None:
     for pattern in KNOWN_PATTERNS[name]:
