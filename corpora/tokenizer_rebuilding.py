@@ -96,7 +96,8 @@ def _own_tokens(file: TokenizerFile) -> list[str]:
     if isinstance(model, UnigramModel):
         known = [token for token, _ in model.vocab]
     else:
-        if len(set(model.vocab.values())) != len(model.vocab) or min(model.vocab.values()) < 0:
+        ids = set(model.vocab.values())
+        if len(ids) != len(model.vocab) or any(id_ < 0 for id_ in ids):
             raise _refused("model.vocab: ids have to be different and not negative.")
         known = sorted(model.vocab, key=model.vocab.__getitem__)
     left_out = _left_out(file)

@@ -152,6 +152,7 @@ POISON: dict[str, tuple[Callable[[Description], None], str]] = {
     "a token that is no bytes": (_set("model.vocab.漢", 99999), "'漢' is not 1 to"),
     "a token without end": (_set(f"model.vocab.{'a' * 5000}", 99999), "is not 1 to 1024"),
     "a byte that is missing": (_without("a"), "1 of the 256 single bytes are missing"),
+    "no tokens": (_set("model.vocab", {}), "256 of the 256 single bytes are missing"),
     "merges of what is not there": (_set("model.merges.0", ["a", "Ġq"]), "model"),
     "merges that are none": (_set("model.merges", 7), "merges"),
     "unknown fields": (_set("model.surprise", 1), "surprise"),
