@@ -127,6 +127,8 @@ def of_this_corpus_alone(uow: UnitOfWork, corpus: Corpus) -> list[Dataset]:
 def delete(uow: UnitOfWork, dataset: Dataset, *, store: Store) -> None:
     """Forget a dataset and whoever makes it; the bytes go after the commit."""
     known_work = uow.work.find_for(dataset.id, lock=True)
+    if uow.datasets.find(dataset.id, lock=True) is None:
+        return  # somebody else has just done it
     uow.work.delete_parts(dataset.id)
     if known_work is not None:
         uow.work.delete(known_work)

@@ -49,7 +49,7 @@ def forget_datasets(database: Database, *, store: Store) -> int:
         unneeded = [(row.id, row.project_id) for row in uow.upkeep.unneeded_datasets()]
     for dataset_id, project_id in unneeded:
         with database.unit_of_work(project_id, write=True) as uow:
-            dataset = uow.datasets.find(dataset_id, lock=True)
+            dataset = uow.datasets.find(dataset_id)
             if dataset is not None:
                 datasets.delete(uow, dataset, store=store)
             uow.commit()
