@@ -28,6 +28,20 @@ class CheckedTokenizer:
     vocab_size: int
 
 
+def check_length(num_bytes: int) -> None:
+    """Refuse a file that is too long to be read.
+
+    Raises:
+        BadData: it is.
+    """
+    if num_bytes > MAX_FILE_BYTES:
+        raise BadData(
+            f"The file has {num_bytes} bytes; a tokenizer.json may have {MAX_FILE_BYTES}.",
+            code="tokenizer_too_large",
+            param="file",
+        )
+
+
 def check_tokenizer(path: Path, *, limits: SandboxLimits = LIMITS) -> CheckedTokenizer:
     """Check a `tokenizer.json` and rebuild it as one of ours.
 
@@ -39,13 +53,7 @@ def check_tokenizer(path: Path, *, limits: SandboxLimits = LIMITS) -> CheckedTok
         BadData: it is too long, no tokenizer, one that cannot be used here, or one that takes more
             memory or time than it may.
     """
-    num_bytes = path.stat().st_size
-    if num_bytes > MAX_FILE_BYTES:
-        raise BadData(
-            f"The file has {num_bytes} bytes; a tokenizer.json may have {MAX_FILE_BYTES}.",
-            code="tokenizer_too_large",
-            param="file",
-        )
+    check_length(path.stat().st_size)
     try:
         with path.open("rb") as file, Sandbox(_CHILD, file=file, limits=limits) as child:
             answer: dict[str, Any] = json.loads(child.receive())

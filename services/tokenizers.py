@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from core.errors import Conflict
 from core.ids import new_id
 from core.lifecycle import ResourceStatus, WorkKind
+from corpora.tokenizer_upload import check_length
 from db.tables import Corpus, Tokenizer
 from db.unit_of_work import UnitOfWork
 from services import work
@@ -59,8 +60,10 @@ def create_from_file(
 
     Raises:
         NotFound: there is no such file.
+        BadData: it is longer than any tokenizer.
     """
     file = uow.files.get(file_id, lock=True, param="file")
+    check_length(file.num_bytes)  # before a worker copies gigabytes
     identifier = new_id("tokenizer")
     tokenizer = uow.tokenizers.add(
         Tokenizer(

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from api.deps import Service
+from corpora.tokenizer_upload import MAX_FILE_BYTES
 from services import making
 from services.doorbell import SilentDoorbell
 from storage import keys
@@ -85,6 +87,19 @@ def test_a_tokenizer_is_made_of_one_thing(
     answer = client.post("/v1/tokenizers", json=body)
     assert answer.status_code == status
     assert answer.json()["error"]["message"]
+
+
+def test_a_file_longer_than_any_tokenizer_is_refused_at_once(
+    client: TestClient, file_id: str, service: Service
+) -> None:
+    with service.database.unit_of_work(write=True) as uow:
+        uow.files.get(file_id).num_bytes = MAX_FILE_BYTES + 1
+        uow.commit()
+    refused = client.post("/v1/tokenizers", json={"file": file_id})
+    assert 400 <= refused.status_code < 500
+    error = refused.json()["error"]
+    assert (error["code"], error["param"]) == ("tokenizer_too_large", "file")
+    assert client.get("/v1/tokenizers").json()["data"] == []
 
 
 def test_a_file_stays_as_long_as_it_is_to_be_read(client: TestClient, file_id: str) -> None:
