@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from core.cleaning_options import CleaningOptions
+from corpora.composition import composed
 from corpora.decontamination import read_evaluation
 from corpora.language import DEFAULT_MIN_CONFIDENCE, LanguageIdentifier
 from corpora.quality import Quality
@@ -109,7 +109,7 @@ def normalise(text: str) -> str:
         text = text.replace(ending, "\n")
     text = _without_controls(text)
     # only now: a control between a letter and its accent would hide that they belong together
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
+    return composed(text)
 
 
 def _without_controls(text: str) -> str:
