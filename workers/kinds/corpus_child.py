@@ -62,19 +62,21 @@ class CorpusChild:
             Unfinished: the process has ended, in whatever way.
         """
         began_at = time.monotonic()
+        child = self._begin(task)
+        self._child = None  # until it has finished: whatever else happens, it has ended
         end = supervise_task(
-            self._begin(task),
+            child,
             heartbeat=lease,
             drain=self._place.drain,
             drain_seconds=0.0,
             on_message=on_message,
             on_tick=on_tick,
         )
-        if isinstance(end, Finished):
-            _log.info("Made %s in %.1f s", task["make"], time.monotonic() - began_at)
-            return end.result
-        self._child = None
-        raise Unfinished(end)
+        if not isinstance(end, Finished):
+            raise Unfinished(end)
+        self._child = child
+        _log.info("Made %s in %.1f s", task["make"], time.monotonic() - began_at)
+        return end.result
 
     def __enter__(self) -> Self:
         """Nothing is started yet."""
@@ -93,15 +95,14 @@ class CorpusChild:
             self._child.wait()
 
     def _begin(self, task: Mapping[str, Any]) -> Child:
-        if self._child is None:
-            self._child = Child(
-                "workers.corpus_process",
-                self.directory,
-                task=task,
-                log=self._log,
-                nice=self._place.settings.trainer_nice,
-                environment=engine_environment(),
-            )
-        else:
+        if self._child is not None:
             self._child.assign(task)
-        return self._child
+            return self._child
+        return Child(
+            "workers.corpus_process",
+            self.directory,
+            task=task,
+            log=self._log,
+            nice=self._place.settings.trainer_nice,
+            environment=engine_environment(),
+        )
