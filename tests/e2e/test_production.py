@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.production import Production, running_broker, running_database
 from tests.servers import running_bucket
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.exhaustive, pytest.mark.timeout(150)]
 
 NUM_STEPS = 120
 JOB = {
@@ -39,7 +39,7 @@ def broker_url(tmp_path: Path) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.exhaustive)])
+@pytest.fixture(params=["file", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
     if request.param == "file":
         yield {"PRETRAINER_STORE_URL": f"file://{tmp_path / 'store'}"}

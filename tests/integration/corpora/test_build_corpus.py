@@ -367,7 +367,7 @@ print(num_bytes, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) *
 """
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_memory_does_not_grow_with_the_corpus(fresh: Callable[[], Path]) -> None:
     child = subprocess.run(
         [sys.executable, "-c", MEASURE_MEMORY, str(fresh()), "130000"],

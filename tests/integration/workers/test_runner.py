@@ -100,6 +100,7 @@ def test_job_on_a_mixture_in_stages_is_trained_and_measured_by_corpus(ready: Hou
 
 
 @on_sqlite
+@pytest.mark.exhaustive  # tests/e2e/test_kills.py does it to every process
 def test_killed_trainer_and_killed_runner_change_no_bit_of_the_result(ready: House) -> None:
     undisturbed = ready.new_job(ready.corpus_id, **MEDIUM).id
     assert ready.run("train.1") == 0
@@ -190,6 +191,7 @@ def test_worker_that_is_asked_to_leave_saves_and_gives_the_job_back(ready: House
 
 
 @on_postgresql
+@pytest.mark.exhaustive  # stopped in a transaction, it is waited for a minute
 def test_runner_that_was_stopped_beyond_its_lease_writes_nothing_more(ready: House) -> None:
     job_id = ready.new_job(ready.corpus_id, **LONG).id
     zombie = ready.start("train.1")

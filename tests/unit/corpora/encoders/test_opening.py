@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from unicodedata import category
 
 import numpy as np
 import pytest
@@ -155,5 +156,6 @@ def test_engines_split_at_every_known_character_of_unicode_alike(tokenizer_json:
     fast, reference = GigatokenEncoder(probe), ReferenceEncoder(probe)
     known = KnownCharacters()
     for start in range(0, 0x110000, 0x1000):
-        codes = [code for code in range(start, start + 0x1000) if known.make_up(chr(code))]
+        characters = (chr(code) for code in range(start, start + 0x1000))
+        codes = [ord(c) for c in characters if known.make_up(c) and category(c) != "Cs"]
         assert first_difference(fast, reference, [*probes(codes)]) is None
