@@ -61,7 +61,7 @@ class BadPlace(Frozen):
 
 
 class BadBytesReport(Frozen):
-    """Bytes that were replaced (undecodable, lone surrogates) or removed (NUL)."""
+    """Bytes that were replaced (undecodable, lone surrogates) or removed (NUL, trailing ones)."""
 
     count: int = Field(default=0, description="All of them")
     by_damage: dict[str, int] = Field(default={}, description="The same by what was wrong")

@@ -16,6 +16,7 @@ from typing import Final, Literal, Protocol
 import zstandard
 
 from corpora.readers.origin import DecompressionLimits, Origin
+from corpora.readers.record import BadBytes, Notice
 
 Compression = Literal["gzip", "zstd", "xz", "bzip2", "deflate"]
 """``deflate`` is that of zip archives: without header or checksum, and never recognised."""
@@ -34,6 +35,8 @@ _GATHERED_BYTES: Final = 2**17
 """Short pieces are joined: whoever reads them pays by the piece."""
 _FEED_BYTES: Final = 2**15
 """Each member's end copies what is left of its input: small, or many tiny members take for ever."""
+_MAX_TRAILING_BYTES: Final = 2**16
+"""Of what is no gzip or bzip2 behind a file that is; more must be data that was damaged."""
 _GZIP_WINDOW_BITS: Final = 31
 _DEFLATE_WINDOW_BITS: Final = -15
 _ERRORS = (zlib.error, zstandard.ZstdError, lzma.LZMAError, OSError, ValueError)
@@ -54,16 +57,29 @@ def compression_of(head: bytes) -> Compression | None:
 
 
 def decompress(
-    pieces: Iterator[bytes], compression: Compression, *, origin: Origin
+    pieces: Iterator[bytes],
+    compression: Compression,
+    *,
+    origin: Origin,
+    notice: Notice = lambda _: None,
 ) -> Iterator[bytes]:
     """What ``pieces`` decompress to: every member, frame or stream in them, one after another.
+
+    A little of something else behind gzip and bzip2 is left out, as their own programs do.
+
+    Args:
+        pieces: the compressed bytes.
+        compression: how they are.
+        origin: counts what comes out.
+        notice: told of what was left out.
 
     Raises:
         BadData: they are damaged, cut off or a bomb; the message names ``origin``.
     """
     gathered: list[bytes] = []
     num_gathered = 0
-    for piece in _decompressed(pieces, _STREAMS[compression](origin.limits), origin):
+    stream = _STREAMS[compression](origin.limits)
+    for piece in _decompressed(pieces, stream, origin):
         origin.gave(len(piece))
         gathered.append(piece)
         num_gathered += len(piece)
@@ -73,6 +89,8 @@ def decompress(
             num_gathered = 0
     if gathered:
         yield b"".join(gathered)
+    if stream.num_trailing:
+        notice(BadBytes("after the compressed data", "trailing", stream.num_trailing))
 
 
 def _decompressed(pieces: Iterator[bytes], stream: _Stream, origin: Origin) -> Iterator[bytes]:
@@ -90,12 +108,19 @@ def _decompressed(pieces: Iterator[bytes], stream: _Stream, origin: Origin) -> I
             yield piece
     if is_empty or not stream.is_between_members:
         raise origin.damaged("it ends in the middle of its compressed data")
+    if stream.num_trailing > _MAX_TRAILING_BYTES:
+        raise origin.damaged(f"{stream.num_trailing} bytes behind its compressed data are none")
 
 
 class _Stream(Protocol):
     @property
     def is_between_members(self) -> bool:
         """Whether the input may end here."""
+        ...
+
+    @property
+    def num_trailing(self) -> int:
+        """Bytes that were passed over, since they are no more of the same."""
         ...
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -134,25 +159,44 @@ class _ZlibMember:
 class _Members:
     """Members one after another, and the zeros that tapes and xz files are padded with."""
 
-    def __init__(self, make: Callable[[], _Member]) -> None:
+    def __init__(self, make: Callable[[], _Member], *, magic: bytes = b"") -> None:
+        """What does not begin with ``magic`` is not taken for a further member."""
+        self.num_trailing = 0
         self._make = make
+        self._magic = magic
         self._member: _Member | None = None
         self._had_a_member = False
+        self._undecided = b""
 
     @property
     def is_between_members(self) -> bool:
-        return self._member is None
+        return self._member is None and not self._undecided
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         for start in range(0, len(data), _FEED_BYTES):
-            rest = data[start : start + _FEED_BYTES]
+            rest = self._undecided + data[start : start + _FEED_BYTES]
+            self._undecided = b""
             while rest:
                 if self._member is None:
-                    rest = rest.lstrip(b"\0") if self._had_a_member else rest
-                    if not rest:
+                    rest = self._next_member(rest)
+                    if self._member is None:
                         break
-                    self._member = self._make()
                 rest = yield from self._feed_member(self._member, rest)
+
+    def _next_member(self, data: bytes) -> bytes:
+        """Find where a member begins; answers what there is of it, and no member if none does."""
+        if self._had_a_member:
+            data = data if self.num_trailing else data.lstrip(b"\0")
+            beginning = data[: len(self._magic)]
+            if self.num_trailing or not self._magic.startswith(beginning):
+                self.num_trailing += len(data)
+                return b""
+            if len(beginning) < len(self._magic):
+                self._undecided = data
+                return b""
+        if data:
+            self._member = self._make()
+        return data
 
     def _feed_member(self, member: _Member, data: bytes) -> Generator[bytes, None, bytes]:
         """Everything that ``data`` gives of this member; answers what lies behind it."""
@@ -176,6 +220,7 @@ class _ZstdStream:
         self._decompressor = zstandard.ZstdDecompressor(max_window_size=limits.max_window_bytes)
         self._frame = self._decompressor.decompressobj()
         self.is_between_members = True
+        self.num_trailing = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         for start in range(0, len(data), _ZSTD_FEED_BYTES):
@@ -198,9 +243,9 @@ def _xz(limits: DecompressionLimits) -> _Member:
 
 
 _STREAMS: dict[Compression, Callable[[DecompressionLimits], _Stream]] = {
-    "gzip": lambda _: _Members(lambda: _ZlibMember(_GZIP_WINDOW_BITS)),
+    "gzip": lambda _: _Members(lambda: _ZlibMember(_GZIP_WINDOW_BITS), magic=_GZIP_MAGIC),
     "deflate": lambda _: _Members(lambda: _ZlibMember(_DEFLATE_WINDOW_BITS)),
-    "bzip2": lambda _: _Members(bz2.BZ2Decompressor),
+    "bzip2": lambda _: _Members(bz2.BZ2Decompressor, magic=_BZIP2_MAGIC),
     "xz": lambda limits: _Members(lambda: _xz(limits)),
     "zstd": _ZstdStream,
 }

@@ -36,7 +36,7 @@ DropReason = Literal[
     "nested_too_deep",
 ]
 """Why a reader gives no text for a record. The cleaner has reasons of its own."""
-Damage = Literal["undecodable", "nul", "lone_surrogate"]
+Damage = Literal["undecodable", "nul", "lone_surrogate", "trailing"]
 
 MAX_RECORD_BYTES: Final = 2**23
 """A longer txt or md file becomes several records, so that no document is a giant string."""
@@ -72,7 +72,7 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class BadBytes:
-    """Bytes of a file that are no text and were replaced or removed."""
+    """Bytes of a file that are no text, or no part of it, and were replaced or removed."""
 
     place: str
     damage: Damage

@@ -122,7 +122,10 @@ class Unpacker:
                 raise origin.error(
                     f"is compressed more than {MAX_COMPRESSIONS} times", code="nested_too_deep"
                 )
-            head, pieces = with_head(decompress(content.pieces, compression, origin=origin))
+            notice = _within_member(self._notice, origin.member)
+            head, pieces = with_head(
+                decompress(content.pieces, compression, origin=origin, notice=notice)
+            )
             content = _Content(origin, pieces, head)
         return content
 

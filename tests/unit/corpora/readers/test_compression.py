@@ -14,6 +14,7 @@ import zstandard
 from core.errors import BadData
 from corpora.readers.compression import compression_of, decompress
 from corpora.readers.origin import DecompressionLimits, Origin
+from corpora.readers.record import BadBytes, Notice
 
 TEXT = "".join(f"{i} {i * i} some words\n" for i in range(200_000)).encode()
 SHORT = TEXT[:100_000]
@@ -32,16 +33,28 @@ COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
 every_compression = pytest.mark.parametrize("compress", COMPRESSORS.values(), ids=COMPRESSORS)
 
 
-def pieces_of(stored: bytes, *, piece_bytes: int = 2**20, **limits: int) -> Iterator[bytes]:
+def pieces_of(
+    stored: bytes,
+    *,
+    piece_bytes: int = 2**20,
+    notice: Notice = lambda _: None,
+    **limits: int,
+) -> Iterator[bytes]:
     origin = Origin("user.txt", num_bytes=len(stored), limits=DecompressionLimits(**limits))
     compression = compression_of(stored)
     assert compression is not None
     pieces = (stored[i : i + piece_bytes] for i in range(0, len(stored), piece_bytes))
-    return decompress(pieces, compression, origin=origin)
+    return decompress(pieces, compression, origin=origin, notice=notice)
 
 
-def read(stored: bytes, *, piece_bytes: int = 2**20, **limits: int) -> bytes:
-    return b"".join(pieces_of(stored, piece_bytes=piece_bytes, **limits))
+def read(
+    stored: bytes,
+    *,
+    piece_bytes: int = 2**20,
+    notice: Notice = lambda _: None,
+    **limits: int,
+) -> bytes:
+    return b"".join(pieces_of(stored, piece_bytes=piece_bytes, notice=notice, **limits))
 
 
 @pytest.mark.parametrize(
@@ -99,16 +112,38 @@ def test_a_stream_that_is_cut_off_names_its_file(
 
 
 @every_compression
-@pytest.mark.parametrize("damage", ["inside", "behind"])
-def test_damaged_compression_names_its_file(
-    compress: Callable[[bytes], bytes], damage: str
+def test_damaged_compression_names_its_file(compress: Callable[[bytes], bytes]) -> None:
+    stored = compress(SHORT)
+    garbage = random.Random(0).randbytes(5000)
+    with pytest.raises(BadData, match=r"user\.txt"):
+        read(stored[: len(stored) // 2] + garbage)
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress], ids=["gz", "bz2"])
+@pytest.mark.parametrize("piece_bytes", [1, 2**20])
+def test_a_little_of_something_else_behind_the_compressed_data_is_left_out_and_counted(
+    compress: Callable[[bytes], bytes], piece_bytes: int
+) -> None:
+    noticed: list[BadBytes] = []
+    stored = compress(SHORT[:500]) + bytes(9) + compress(SHORT[500:600]) + b"\x1eB\x1f\x8bBZh else"
+    assert read(stored, piece_bytes=piece_bytes, notice=noticed.append) == SHORT[:600]
+    assert noticed == [BadBytes("after the compressed data", "trailing", 12)]
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress], ids=["gz", "bz2"])
+def test_what_may_have_been_data_is_not_left_out_in_silence(
+    compress: Callable[[bytes], bytes],
 ) -> None:
     stored = compress(SHORT)
-    half = len(stored) // 2
-    garbage = random.Random(0).randbytes(5000)
-    stored = stored[:half] + garbage if damage == "inside" else stored + b"and something else"
-    with pytest.raises(BadData, match=r"user\.txt"):
-        read(stored)
+    for behind in (b"x" * 70_000, stored[:1], stored[:100]):
+        with pytest.raises(BadData, match=r"user\.txt cannot be read"):
+            read(stored + behind)
+
+
+@pytest.mark.parametrize("compress", [zstd, lzma.compress], ids=["zst", "xz"])
+def test_xz_and_zstd_have_nothing_behind_them(compress: Callable[[bytes], bytes]) -> None:
+    with pytest.raises(BadData, match=r"user\.txt cannot be read"):
+        read(compress(SHORT) + b"and something else")
 
 
 def test_a_wrong_checksum_names_its_file() -> None:
