@@ -112,6 +112,81 @@ def end(
     attempt.cause = cause
 
 
+def complete(uow: UnitOfWork, claim: Claim) -> None:
+    """The work is done, and so is the attempt.
+
+    Raises:
+        LeaseLost: the work is not ours any more.
+    """
+    uow.work.finish(claim.work_id, fence=claim.fence)
+    end(uow, claim, outcome=AttemptOutcome.COMPLETED, exit_code=0)
+
+
+def fail(uow: UnitOfWork, claim: Claim, *, cause: str, exit_code: int | None = None) -> None:
+    """The work cannot be done, now or later.
+
+    Raises:
+        LeaseLost: the work is not ours any more.
+    """
+    uow.work.finish(claim.work_id, fence=claim.fence)
+    end(uow, claim, outcome=AttemptOutcome.FAILED, exit_code=exit_code, cause=cause)
+
+
+def give_back(
+    uow: UnitOfWork,
+    claim: Claim,
+    *,
+    exit_code: int | None = None,
+    cause: str | None = None,
+    waiting_for: str | None = None,
+) -> Work:
+    """Leave the work to whoever comes next; the attempt does not count.
+
+    Args:
+        uow: The transaction.
+        claim: Ours until now.
+        exit_code: The child's.
+        cause: Why.
+        waiting_for: What must be ready before anybody goes on.
+
+    Returns:
+        The work, to be announced.
+
+    Raises:
+        LeaseLost: the work is not ours any more.
+    """
+    task = uow.work.require(claim.work_id, fence=claim.fence)
+    forgive(task)
+    uow.work.release(claim.work_id, fence=claim.fence, waiting_for=waiting_for)
+    end(uow, claim, outcome=AttemptOutcome.PREEMPTED, exit_code=exit_code, cause=cause)
+    return task
+
+
+def rest(uow: UnitOfWork, task: Work, *, delay_after: int) -> bool:
+    """Have work that somebody lost rest before it is tried again.
+
+    Args:
+        uow: The transaction.
+        task: The work, locked, still under the lost attempt's fence.
+        delay_after: The number of fruitless attempts that the rest follows.
+
+    Returns:
+        Whether it will be; if not, it has been tried often enough and is finished.
+    """
+    if task.num_fruitless >= task.max_attempts:
+        uow.work.finish(task.id, fence=task.fence)
+        return False
+    not_before = uow.now() + retry_delay(delay_after)
+    uow.work.release(task.id, fence=task.fence, not_before=not_before)
+    return True
+
+
+def exhausted(task: Work, *, cause: str, without: str | None = None) -> str:
+    """What a user is told about work that has been tried often enough."""
+    fruitless = "have failed" if without is None else f"ended without {without}"
+    return f"{task.num_fruitless} attempts in a row {fruitless}; the last: {cause}"
+
+
 def close_abandoned(uow: UnitOfWork, subject_id: str, *, cause: str) -> None:
     """End the attempts whose owner can no longer do so."""
     for attempt in uow.attempts.unfinished(subject_id):

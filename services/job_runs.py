@@ -98,16 +98,14 @@ def wait_for_dataset(
     doorbell: Doorbell,
 ) -> None:
     """A dataset has gone since the job last had it: it is made again, and the job waits."""
-    task = uow.work.require(claim.work_id, fence=claim.fence)
+    uow.work.require(claim.work_id, fence=claim.fence)
     job = uow.jobs.get(claim.subject_id, lock=True)
     waiting_for = jobs.missing_dataset(uow, corpora, tokenizer, doorbell=doorbell)
-    attempts.forgive(task)
-    uow.work.release(task.id, fence=task.fence, waiting_for=waiting_for)
-    attempts.end(
+    task = attempts.give_back(
         uow,
         claim,
-        outcome=AttemptOutcome.PREEMPTED,
         cause=f"{waiting_for or 'a dataset'} has to be made first",
+        waiting_for=waiting_for,
     )
     job.status = JobStatus.QUEUED
     job.phase = None
@@ -180,8 +178,7 @@ def succeed(uow: UnitOfWork, claim: Claim) -> None:
     job.phase = None
     job.status_reason = None
     job.finished_at = uow.now()
-    uow.work.finish(claim.work_id, fence=claim.fence)
-    attempts.end(uow, claim, outcome=AttemptOutcome.COMPLETED, exit_code=0)
+    attempts.complete(uow, claim)
     uow.record_event(
         "job.succeeded",
         message=f"Job {job.name!r} has spent its budget after {job.step} steps.",
@@ -206,10 +203,8 @@ def fail(
     exit_code: int | None = None,
 ) -> None:
     """Trying again cannot help."""
-    uow.work.require(claim.work_id, fence=claim.fence)
+    attempts.fail(uow, claim, cause=message, exit_code=exit_code)
     job = uow.jobs.get(claim.subject_id, lock=True)
-    uow.work.finish(claim.work_id, fence=claim.fence)
-    attempts.end(uow, claim, outcome=AttemptOutcome.FAILED, exit_code=exit_code, cause=message)
     jobs.end_failed(uow, job, code=code, message=message, param=param)
 
 
@@ -325,22 +320,13 @@ def settle_lost(uow: UnitOfWork, task: Work, *, cause: str, delay_after: int) ->
     elif task.desired_status is DesiredStatus.PAUSED:
         uow.work.release(task.id, fence=task.fence)
         jobs.end_paused(uow, job, reason="paused by the user")
-    elif task.num_fruitless >= task.max_attempts:
-        uow.work.finish(task.id, fence=task.fence)
-        jobs.end_failed(uow, job, code="too_many_attempts", message=exhausted(task, cause))
-    else:
-        not_before = uow.now() + attempts.retry_delay(delay_after)
-        uow.work.release(task.id, fence=task.fence, not_before=not_before)
+    elif attempts.rest(uow, task, delay_after=delay_after):
         job.status = JobStatus.QUEUED
         job.phase = None
         job.status_reason = f"will be tried again: {cause}"
-
-
-def exhausted(task: Work, cause: str) -> str:
-    """What a user is told about work that has been tried often enough."""
-    return (
-        f"{task.num_fruitless} attempts in a row ended without a new checkpoint; the last: {cause}"
-    )
+    else:
+        message = attempts.exhausted(task, cause=cause, without="a new checkpoint")
+        jobs.end_failed(uow, job, code="too_many_attempts", message=message)
 
 
 def spec_of(job: Job) -> JobSpec:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from core.errors import Conflict
-from core.lifecycle import AttemptOutcome, ResourceStatus, WorkKind
+from core.lifecycle import ResourceStatus, WorkKind
 from db.tables import Corpus, Dataset, Tokenizer, Work
 from db.unit_of_work import UnitOfWork
 from services import attempts, datasets, jobs, pieces, work
@@ -129,7 +129,7 @@ def finish_corpus(
     row.ready_at = uow.now()
     datasets.finish(uow, dataset.id, manifest=dataset.manifest)
     pieces.forget_encoding(uow, row.id)
-    _complete(uow, claim)
+    attempts.complete(uow, claim)
     uow.record_event(
         "corpus.ready",
         message=f"Corpus {row.name!r} is ready.",
@@ -145,7 +145,7 @@ def finish_tokenizer(
     uow.work.require(claim.work_id, fence=claim.fence)
     row = uow.tokenizers.get(claim.subject_id, lock=True)
     _tokenizer_is_ready(uow, row, tokenizer)
-    _complete(uow, claim)
+    attempts.complete(uow, claim)
     _let_go(uow, row.id, doorbell=doorbell)
 
 
@@ -156,7 +156,7 @@ def finish_dataset(
     uow.work.require(claim.work_id, fence=claim.fence)
     datasets.finish(uow, dataset.id, manifest=dataset.manifest)
     pieces.forget_encoding(uow, dataset.id)
-    _complete(uow, claim)
+    attempts.complete(uow, claim)
     _let_go(uow, dataset.id, doorbell=doorbell)
 
 
@@ -170,9 +170,7 @@ def fail(
     exit_code: int | None = None,
 ) -> None:
     """It cannot be made, nor can what waits for it."""
-    uow.work.require(claim.work_id, fence=claim.fence)
-    uow.work.finish(claim.work_id, fence=claim.fence)
-    attempts.end(uow, claim, outcome=AttemptOutcome.FAILED, exit_code=exit_code, cause=message)
+    attempts.fail(uow, claim, cause=message, exit_code=exit_code)
     _fail_subject(uow, claim.kind, claim.subject_id, code=code, message=message, param=param)
 
 
@@ -180,10 +178,7 @@ def leave(
     uow: UnitOfWork, claim: Claim, *, doorbell: Doorbell, exit_code: int | None = None
 ) -> None:
     """This worker was asked to go; another begins anew."""
-    task = uow.work.require(claim.work_id, fence=claim.fence)
-    attempts.forgive(task)
-    uow.work.release(claim.work_id, fence=claim.fence)
-    attempts.end(uow, claim, outcome=AttemptOutcome.PREEMPTED, exit_code=exit_code)
+    task = attempts.give_back(uow, claim, exit_code=exit_code)
     _subject(uow, claim.kind, claim.subject_id).status = ResourceStatus.QUEUED
     work.announce(uow, [task], doorbell=doorbell)
 
@@ -197,14 +192,11 @@ def settle_lost(uow: UnitOfWork, task: Work, *, cause: str, delay_after: int) ->
         cause: What is known about the end.
         delay_after: The number of fruitless attempts that the rest before the next follows.
     """
-    if task.num_fruitless >= task.max_attempts:
-        uow.work.finish(task.id, fence=task.fence)
-        message = f"{task.num_fruitless} attempts in a row have failed; the last: {cause}"
+    if attempts.rest(uow, task, delay_after=delay_after):
+        _subject(uow, task.kind, task.subject_id).status = ResourceStatus.QUEUED
+    else:
+        message = attempts.exhausted(task, cause=cause)
         _fail_subject(uow, task.kind, task.subject_id, code="too_many_attempts", message=message)
-        return
-    not_before = uow.now() + attempts.retry_delay(delay_after)
-    uow.work.release(task.id, fence=task.fence, not_before=not_before)
-    _subject(uow, task.kind, task.subject_id).status = ResourceStatus.QUEUED
 
 
 def _subject(uow: UnitOfWork, kind: WorkKind, subject_id: str) -> Corpus | Tokenizer | Dataset:
@@ -228,11 +220,6 @@ def _tell_progress(uow: UnitOfWork, corpus: Corpus) -> None:
             **(corpus.processing or {}),
         },
     )
-
-
-def _complete(uow: UnitOfWork, claim: Claim) -> None:
-    uow.work.finish(claim.work_id, fence=claim.fence)
-    attempts.end(uow, claim, outcome=AttemptOutcome.COMPLETED, exit_code=0)
 
 
 def _tokenizer_is_ready(uow: UnitOfWork, row: Tokenizer, made: MadeTokenizer) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from core.errors import BadData
-from core.lifecycle import AttemptOutcome, PieceStage, ResourceStatus, WorkKind
+from core.lifecycle import PieceStage, ResourceStatus, WorkKind
 from core.queues import queue_for
 from corpora.plan import SourceSize, plan_pieces
 from db.tables import Dataset, File, Piece, Work
@@ -159,8 +159,7 @@ def finish(uow: UnitOfWork, claim: Claim, *, prefix: str, result: Mapping[str, A
             num_bytes=piece.num_bytes,
         ),
     )
-    uow.work.finish(claim.work_id, fence=claim.fence)
-    attempts.end(uow, claim, outcome=AttemptOutcome.COMPLETED, exit_code=0)
+    attempts.complete(uow, claim)
 
 
 def fail(
@@ -173,9 +172,7 @@ def fail(
     exit_code: int | None = None,
 ) -> None:
     """It cannot be made; the coordinator finds out and ends the whole."""
-    uow.work.require(claim.work_id, fence=claim.fence)
-    uow.work.finish(claim.work_id, fence=claim.fence)
-    attempts.end(uow, claim, outcome=AttemptOutcome.FAILED, exit_code=exit_code, cause=message)
+    attempts.fail(uow, claim, cause=message, exit_code=exit_code)
     _fail(uow, claim.subject_id, code=code, message=message, param=param)
 
 
@@ -183,24 +180,18 @@ def leave(
     uow: UnitOfWork, claim: Claim, *, doorbell: Doorbell, exit_code: int | None = None
 ) -> None:
     """This worker was asked to go; another begins the piece anew."""
-    task = uow.work.require(claim.work_id, fence=claim.fence)
-    attempts.forgive(task)
-    uow.work.release(claim.work_id, fence=claim.fence)
-    attempts.end(uow, claim, outcome=AttemptOutcome.PREEMPTED, exit_code=exit_code)
+    task = attempts.give_back(uow, claim, exit_code=exit_code)
     uow.pieces.get(claim.subject_id, lock=True).status = ResourceStatus.QUEUED
     work.announce(uow, [task], doorbell=doorbell)
 
 
 def settle_lost(uow: UnitOfWork, task: Work, *, cause: str, delay_after: int) -> None:
     """An attempt ended without a result: try again later, or give up; see `recovery`."""
-    if task.num_fruitless >= task.max_attempts:
-        uow.work.finish(task.id, fence=task.fence)
-        message = f"{task.num_fruitless} attempts in a row have failed; the last: {cause}"
+    if attempts.rest(uow, task, delay_after=delay_after):
+        uow.pieces.get(task.subject_id, lock=True).status = ResourceStatus.QUEUED
+    else:
+        message = attempts.exhausted(task, cause=cause)
         _fail(uow, task.subject_id, code="too_many_attempts", message=message)
-        return
-    not_before = uow.now() + attempts.retry_delay(delay_after)
-    uow.work.release(task.id, fence=task.fence, not_before=not_before)
-    uow.pieces.get(task.subject_id, lock=True).status = ResourceStatus.QUEUED
 
 
 def forget_encoding(uow: UnitOfWork, parent_id: str) -> None:
