@@ -36,7 +36,7 @@ from corpora.progress import Progress, ProgressCallback, part_of
 from corpora.readers.source import SourceFile
 from corpora.reading import PieceManifest, read_findings, read_piece, read_piece_manifest
 from corpora.report import CorpusReport
-from corpora.report_composer import compose_report
+from corpora.report_composer import compose_report, notes_on
 from corpora.split import Split, choose_split
 from corpora.spool import Spool
 from corpora.tally import Tally
@@ -259,8 +259,9 @@ def _room_in(scratch: Path) -> Iterator[Path]:
 
 def _nothing_left(findings: PieceFindings) -> BadData:
     reasons = ", ".join(f"{count} {reason}" for reason, count in findings.num_dropped.items())
+    left = f"no document is left of {findings.num_records} records (dropped: {reasons or 'none'})"
     return BadData(
-        f"no document is left of {findings.num_records} records (dropped: {reasons or 'none'})",
+        ". ".join((left, *notes_on(findings))),
         code="corpus_empty",
         param="files",
     )

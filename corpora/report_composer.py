@@ -78,8 +78,24 @@ def compose_report(
             train=written.split_digests["train"],
             validation=written.split_digests["validation"],
         ),
-        notes=_notes(findings),
+        notes=notes_on(findings),
     )
+
+
+def notes_on(findings: PieceFindings) -> tuple[str, ...]:
+    """What else there is to know of what was read, and what to do about it."""
+    notes: list[str] = []
+    if findings.num_cut_files:
+        notes.append(
+            f"{findings.num_cut_files} files are longer than {MAX_RECORD_BYTES} bytes and were cut "
+            "at the ends of paragraphs; each piece is a record."
+        )
+    if unread := findings.num_dropped.get("not_utf8"):
+        notes.append(
+            f"{unread} files look like text that is neither UTF-8 nor UTF-16 with its mark, and "
+            "were dropped: convert them (iconv -f LATIN1 -t UTF-8) and upload them again."
+        )
+    return tuple(notes)
 
 
 def _stages(findings: PieceFindings, tally: Tally) -> tuple[StageReport, ...]:
@@ -154,13 +170,3 @@ def _split_rule(split: Split, num_tails: int, options: CorpusOptions) -> str:
             "validation held a document and 1 % of the text, of a small corpus up to 5 %."
         )
     return f"By content, at validation_fraction {options.validation_fraction}."
-
-
-def _notes(findings: PieceFindings) -> tuple[str, ...]:
-    if not findings.num_cut_files:
-        return ()
-    note = (
-        f"{findings.num_cut_files} files are longer than {MAX_RECORD_BYTES} bytes and were cut at "
-        "the ends of paragraphs; each piece is a record."
-    )
-    return (note,)

@@ -16,7 +16,6 @@ _READERS: Final = {
     "encrypted": "The member of the archive needs a password.",
     "extraction_failed": "No text could be taken out of the page.",
     "file_damaged": "The member of the archive cannot be unpacked.",
-    "html_too_deep": "The page nests its elements deeper than any real page does.",
     "html_too_long": "The page is longer than a record may be.",
     "http_status": "What was crawled is the answer of a server that had no page to give.",
     "line_too_long": "The line is longer than a record may be.",
@@ -25,6 +24,8 @@ _READERS: Final = {
     "no_text_field": "The record has no such field as the corpus's text_field.",
     "not_html": "What was crawled is no page: a picture, a style sheet, data.",
     "not_text": "What is here is binary data, no text.",
+    "not_utf8": "What is here looks like text, but of neither UTF-8 nor UTF-16 with its mark: "
+    "convert it, for example with iconv -f LATIN1 -t UTF-8, and upload it again.",
     "record_too_long": "The record is longer than a record may be.",
     "row_too_long": "The row is longer than a record may be.",
     "special_file": "The member of the archive is a device or a pipe, no file.",

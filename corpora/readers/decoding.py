@@ -1,4 +1,4 @@
-"""Bytes to text: byte order marks, UTF-16, and what is no text at all."""
+"""Bytes to text: byte order marks, UTF-16 and UTF-32, and what is no text at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,19 @@ SNIFFED_BYTES: Final = 2**16
 """How much of a file decides whether it is text."""
 MAX_SHARE_OF_NON_TEXT: Final = 0.1
 """A text with more control and undecodable characters than this is none."""
+MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+"""Byte order marks; that of UTF-32 begins with that of UTF-16."""
 
+_MAX_SHARE_OF_CONTROLS: Final = 0.01
+"""In text of any encoding; what is compressed or compiled has ten times as many."""
+_LEAST_SHARE_OF_NULS: Final = 0.9
+"""Of every second byte of Western text in UTF-16."""
 _REPORTED_PLACES = 5
 _CONTROL_BYTES = bytes({*range(0x20), 0x7F} - set(b"\t\n\v\f\r\x1b"))
 """Not those that lay out text, nor the escape of coloured terminals."""
@@ -22,21 +34,35 @@ _ONLY_COUNTED = "further places"
 
 def is_text(text: str) -> bool:
     """Whether ``text`` is made of characters rather than of stray bytes."""
-    data = text.encode(errors="replace")
-    num_controls = len(data) - len(data.translate(None, _CONTROL_BYTES))
+    num_controls = _num_controls(text.encode(errors="replace"))
     return num_controls + text.count(REPLACEMENT) <= MAX_SHARE_OF_NON_TEXT * len(text)
 
 
+def may_be_another_encoding(sample: bytes) -> bool:
+    """Whether bytes that are no text of UTF-8 look like one of an encoding that is not said.
+
+    That is of Latin-1, Windows-1251, Shift JIS and their like, or of UTF-16 without its mark.
+    """
+    if _has_few_controls(sample):
+        return True
+    halves = sample[::2], sample[1::2]
+    return any(
+        high.count(0) >= _LEAST_SHARE_OF_NULS * len(high) and _has_few_controls(low)
+        for high, low in (halves, halves[::-1])
+    )
+
+
 def as_utf8(pieces: Iterator[bytes], notice: Notice) -> Iterator[bytes]:
-    """The same text as UTF-8 without a byte order mark; only UTF-16 has to be rewritten."""
-    first = _at_least(pieces, len(codecs.BOM_UTF8))
-    if first.startswith(codecs.BOM_UTF8):
-        yield first[len(codecs.BOM_UTF8) :]
-    elif first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encoding = "utf-16-le" if first.startswith(codecs.BOM_UTF16_LE) else "utf-16-be"
-        yield from _from_utf16(first[2:], pieces, encoding, notice)
+    """The same text as UTF-8 without a byte order mark; what has another mark is rewritten."""
+    first = _at_least(pieces, max(len(mark) for mark, _ in MARKS))
+    mark, encoding = next(
+        (marked for marked in MARKS if first.startswith(marked[0])), (b"", "utf-8")
+    )
+    first = first[len(mark) :]
+    if encoding != "utf-8":
+        yield from _rewritten(first, pieces, encoding, notice, offset=len(mark))
         return
-    elif first:
+    if first:
         yield first
     yield from pieces
 
@@ -131,6 +157,14 @@ class Utf8Decoder:
         self._notice(BadBytes(place, "undecodable", count))
 
 
+def _num_controls(data: bytes) -> int:
+    return len(data) - len(data.translate(None, _CONTROL_BYTES))
+
+
+def _has_few_controls(data: bytes) -> bool:
+    return _num_controls(data) <= _MAX_SHARE_OF_CONTROLS * len(data)
+
+
 def _at_least(pieces: Iterator[bytes], num_bytes: int) -> bytes:
     """The next pieces joined until they are long enough or the stream ends."""
     head = bytearray()
@@ -141,12 +175,12 @@ def _at_least(pieces: Iterator[bytes], num_bytes: int) -> bytes:
     return bytes(head)
 
 
-def _from_utf16(
-    first: bytes, pieces: Iterator[bytes], encoding: str, notice: Notice
+def _rewritten(
+    first: bytes, pieces: Iterator[bytes], encoding: str, notice: Notice, *, offset: int
 ) -> Iterator[bytes]:
+    """What is in ``encoding`` as UTF-8; ``offset`` is where ``first`` begins."""
     decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
     genuine = REPLACEMENT.encode(encoding)
-    offset = len(codecs.BOM_UTF16)
     data: bytes | None = first
     while data is not None:
         text = decoder.decode(data)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from corpora.readers.decoding import SNIFFED_BYTES, Utf8Decoder, is_text
+from corpora.readers.decoding import MARKS, SNIFFED_BYTES, Utf8Decoder, is_text
 from corpora.readers.extractor import HtmlExtractor
 from corpora.readers.record import (
     MAX_HTML_BYTES,
@@ -32,11 +32,6 @@ _META_BYTES: Final = 1024
 _META_CHARSET = re.compile(rb"<meta[^>]*?charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 _XML_ENCODING = re.compile(rb"<\?xml[^>]*?encoding\s*=\s*[\"']([\w.:-]+)", re.IGNORECASE)
 
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
 _SUPERSETS: Final = {
     "ascii": "cp1252",
     "iso8859-1": "cp1252",
@@ -63,7 +58,7 @@ _ALLOWED: Final = frozenset(
 
 def is_html(head: bytes) -> bool:
     """Whether ``head`` begins a web page: a doctype or an outermost element, comments aside."""
-    for mark, encoding in _MARKS:
+    for mark, encoding in MARKS:
         if head.startswith(mark):
             head = head[len(mark) : _SNIFFED].decode(encoding, "replace").encode()
     return _BEGINNING.match(head[:_SNIFFED]) is not None
@@ -114,7 +109,7 @@ def read_page(
 
 def decode_html(page: bytes, *, place: str, notice: Notice, declared: str | None = None) -> str:
     """A page as text: by its mark, else as HTTP or itself declares, else as UTF-8."""
-    for mark, encoding in _MARKS:
+    for mark, encoding in MARKS:
         if page.startswith(mark):
             return _decode(page[len(mark) :], encoding, place, notice)
     return _decode(page, _codec(declared) or _declared_inside(page) or "utf-8", place, notice)

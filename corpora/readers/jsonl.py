@@ -1,4 +1,7 @@
-"""JSON Lines (https://jsonlines.org): one object a line, its text in one field."""
+"""JSON Lines (https://jsonlines.org): one object a line, its text in one field.
+
+A file that is one array of such objects is read as well.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from typing import Any
 
 import orjson
 
-from corpora.readers.decoding import decode_line, without_surrogates
+from corpora.readers.decoding import decode_line, with_head, without_surrogates
+from corpora.readers.json_array import is_json_array, split_elements
 from corpora.readers.lines import LongLine, split_lines
 from corpora.readers.record import MAX_LINE_BYTES, Dropped, DropReason, Notice, Record, excerpt
 
@@ -26,16 +30,19 @@ def read_jsonl(
     notice: Notice,
     max_line_bytes: int = MAX_LINE_BYTES,
 ) -> Iterator[Record | Dropped]:
-    """Yield each line's text, or why it has none; blank lines are no records.
+    """Yield each object's text, or why it has none; blank lines are no records.
 
     Args:
         pieces: UTF-8, as far as it is.
         text_field: the object's field that holds the text.
         notice: told of undecodable bytes and lone surrogates.
-        max_line_bytes: a longer line is dropped without ever being held in memory.
+        max_line_bytes: a longer object is dropped without ever being held in memory.
     """
-    for number, line in enumerate(split_lines(pieces, max_line_bytes), start=1):
-        place = f"line {number}"
+    head, pieces = with_head(pieces)
+    is_array = is_json_array(head)
+    split, unit = (split_elements, "element") if is_array else (split_lines, "line")
+    for number, line in enumerate(split(pieces, max_line_bytes), start=1):
+        place = f"{unit} {number}"
         if isinstance(line, LongLine):
             yield _dropped(place, "line_too_long", line)
         elif line and not line.isspace():

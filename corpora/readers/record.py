@@ -9,6 +9,7 @@ from typing import Final, Literal
 DropReason = Literal[
     "empty",
     "not_text",
+    "not_utf8",
     # jsonl, csv and parquet
     "bad_json",
     "no_text_field",

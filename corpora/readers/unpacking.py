@@ -17,7 +17,13 @@ from core.corpus_options import CorpusOptions
 from core.errors import BadData
 from corpora.readers.compression import compression_of, decompress
 from corpora.readers.csv import read_csv
-from corpora.readers.decoding import SNIFFED_BYTES, as_utf8, is_text, with_head
+from corpora.readers.decoding import (
+    SNIFFED_BYTES,
+    as_utf8,
+    is_text,
+    may_be_another_encoding,
+    with_head,
+)
 from corpora.readers.extractor import HtmlExtractor
 from corpora.readers.html import is_html, read_html
 from corpora.readers.jsonl import read_jsonl
@@ -29,6 +35,7 @@ from corpora.readers.record import (
     WHOLE_FILE,
     BadBytes,
     Dropped,
+    DropReason,
     Notice,
     Record,
     excerpt,
@@ -256,8 +263,9 @@ class Unpacker:
         head, pieces = with_head(as_utf8(content.pieces, notice_text))
         sample = head[:SNIFFED_BYTES].decode(errors="replace")
         if not is_text(sample):
-            num_bytes = sum(map(len, pieces))
-            yield Dropped(WHOLE_FILE, "not_text", excerpt(sample), num_bytes)
+            is_legacy = may_be_another_encoding(head[:SNIFFED_BYTES])
+            reason: DropReason = "not_utf8" if is_legacy else "not_text"
+            yield Dropped(WHOLE_FILE, reason, excerpt(sample), sum(map(len, pieces)))
             return
         is_known_as_text = True
         for bad_bytes in held_back:

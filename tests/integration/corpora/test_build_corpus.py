@@ -281,6 +281,14 @@ def test_a_corpus_in_which_nothing_is_left_is_refused(
     assert not list((root / "scratch").iterdir())
 
 
+def test_text_of_another_encoding_is_told_how_to_come_in(fresh: Callable[[], Path]) -> None:
+    root, legacy = fresh(), "Größe und Übermaß ".encode("latin-1") * 100
+    with pytest.raises(BadData, match=r"1 not_utf8.*convert them \(iconv"):
+        build(root, {"a.txt": legacy})
+    build(root, {"a.txt": legacy, "b.txt": b"fine text"})
+    assert "convert them (iconv" in report(root).notes[0]
+
+
 def test_a_damaged_file_fails_the_corpus_by_its_name(fresh: Callable[[], Path]) -> None:
     compressed = gzip.compress(jsonl(TEXTS))
     contents = {"good.txt": b"fine text", "bad.jsonl.gz": compressed[:-100]}

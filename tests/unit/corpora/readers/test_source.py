@@ -3,6 +3,8 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import random
+from array import array
 from pathlib import Path
 
 import pytest
@@ -67,12 +69,18 @@ def test_a_given_format_beats_the_name(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"]
+)
 @pytest.mark.parametrize("filename", ["a.txt", "a.jsonl"])
 def test_byte_order_marks_are_understood(tmp_path: Path, encoding: str, filename: str) -> None:
     text = "Žluťoučký kůň 🐎 " * 20_000
     content = text if filename == "a.txt" else json.dumps({"text": text}, ensure_ascii=False)
-    mark = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}.get(encoding, b"")
+    mark = {
+        "utf-16-le": b"\xff\xfe",
+        "utf-16-be": b"\xfe\xff",
+        "utf-32-be": b"\0\0\xfe\xff",
+    }.get(encoding, b"")
     found, noticed = records(tmp_path, mark + content.encode(encoding), filename=filename)
     assert [record.text for record in found if isinstance(record, Record)] == [text]
     assert not noticed
@@ -90,19 +98,36 @@ def test_a_jsonl_file_of_blank_lines_is_one_dropped_record(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("filename", ["a.txt", "a.jsonl"])
 @pytest.mark.parametrize(
-    "data",
+    ("data", "reason"),
     [
-        bytes(range(256)) * 1000,
-        b"\x89PNG\r\n\x1a\n" + bytes(5000),
-        "no mark".encode("utf-16-le") * 50,
-        "Съешь же ещё этих мягких булок".encode("cp1251") * 50,
+        (bytes(range(256)) * 1000, "not_text"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(5000), "not_text"),
+        (random.Random(0).randbytes(5000), "not_text"),
+        (array("i", range(9999)).tobytes(), "not_text"),
+        ("no mark".encode("utf-16-le") * 50, "not_utf8"),
+        ("no mark".encode("utf-16-be") * 50, "not_utf8"),
+        ("Съешь же ещё этих мягких булок".encode("cp1251") * 50, "not_utf8"),
+        ("Zażółć gęślą jaźń".encode("iso8859-2") * 50, "not_utf8"),
+        ("色は匂へど散りぬるを".encode("shift-jis") * 50, "not_utf8"),
     ],
-    ids=["bytes", "png", "utf-16 without a mark", "cp1251"],
+    ids=[
+        "bytes",
+        "png",
+        "random",
+        "numbers",
+        "utf-16-le",
+        "utf-16-be",
+        "cp1251",
+        "latin-2",
+        "sjis",
+    ],
 )
-def test_what_is_no_text_is_one_dropped_record(tmp_path: Path, data: bytes, filename: str) -> None:
+def test_what_is_no_text_that_can_be_read_is_one_dropped_record(
+    tmp_path: Path, data: bytes, reason: str, filename: str
+) -> None:
     found, noticed = records(tmp_path, data, filename=filename)
     assert [(record.place, record.reason) for record in found if isinstance(record, Dropped)] == [
-        ("whole file", "not_text")
+        ("whole file", reason)
     ]
     assert len(found) == 1
     assert not noticed
