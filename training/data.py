@@ -1,0 +1,79 @@
+"""The datasets of a job: opened, and held against its spec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from core.errors import BadData
+from core.spec import JobSpec
+from corpora.shards import Dataset, open_dataset
+from corpora.vocabulary import Vocabulary
+from training.loader import Source
+
+
+@dataclass(frozen=True, slots=True)
+class JobData:
+    """The datasets of a job, by the id of their corpus, in the order of the spec."""
+
+    by_corpus: Mapping[str, Dataset]
+
+    @property
+    def tokenizer_json(self) -> bytes:
+        """The tokenizer that made them all."""
+        return next(iter(self.by_corpus.values())).tokenizer_json
+
+    @property
+    def digests(self) -> list[str]:
+        """What a checkpoint is tied to."""
+        return [dataset.manifest.digest for dataset in self.by_corpus.values()]
+
+    def sources(self, spec: JobSpec) -> list[Source]:
+        """Where samples come from, and in which shares."""
+        shares = spec.corpus_shares
+        return [
+            Source(corpus, shares[corpus], dataset.train)
+            for corpus, dataset in self.by_corpus.items()
+        ]
+
+
+def open_data(spec: JobSpec, directories: Sequence[Path]) -> JobData:
+    """The datasets of the spec's corpora, if they are those, by one tokenizer.
+
+    Raises:
+        BadData: a dataset is damaged, or does not fit the spec.
+    """
+    corpora = list(spec.corpus_shares)
+    if len(directories) != len(corpora):
+        raise BadData(
+            f"The spec names {len(corpora)} corpora, and {len(directories)} datasets are given.",
+            param="corpus",
+        )
+    data = JobData(dict(zip(corpora, map(open_dataset, directories), strict=True)))
+    manifests = [dataset.manifest for dataset in data.by_corpus.values()]
+    if len({manifest.tokenizer_sha256 for manifest in manifests}) > 1:
+        raise BadData("The datasets were made by different tokenizers.", param="tokenizer")
+    settled = [] if isinstance(spec.corpus, str) else spec.corpus
+    for part, manifest in zip(settled, manifests, strict=False):
+        if part.digest != manifest.corpus_digest:
+            raise BadData(f"The dataset of corpus {part.corpus} has another text.", param="corpus")
+    return data
+
+
+def vocabulary_for(spec: JobSpec, tokenizer: Tokenizer) -> Vocabulary:
+    """What the tokenizer's ids mean, if the model has a row for each of them.
+
+    Raises:
+        BadData: it has not.
+    """
+    vocabulary = Vocabulary.from_tokenizer(tokenizer)
+    if vocabulary.size != spec.model.vocab_size:
+        raise BadData(
+            f"The dataset's tokenizer has {vocabulary.size} tokens, the model's embedding "
+            f"{spec.model.vocab_size} rows.",
+            param="model.vocab_size",
+        )
+    return vocabulary

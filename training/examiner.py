@@ -1,0 +1,65 @@
+"""The examiner of a job: how good its model is, on held-out text and on the job's own questions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from core.spec import JobSpec
+from corpora.vocabulary import Vocabulary
+from models.language_model import LanguageModel
+from training.data import JobData
+from training.evaluation import evaluate_corpora
+from training.execution import Execution
+from training.ports import Reporter
+from training.probes import probe
+from training.state import Samples
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examiner:
+    """Finds out how good a model is, and lets the reporter hear that it is at it."""
+
+    spec: JobSpec
+    data: JobData
+    tokenizer: Tokenizer
+    vocabulary: Vocabulary
+    execution: Execution
+    reporter: Reporter
+
+    def evaluate(self, model: LanguageModel) -> dict[str, float]:
+        """See :func:`training.evaluation.evaluate_corpora`."""
+        return evaluate_corpora(
+            _Heard(model, self.reporter),
+            datasets=self.data.by_corpus,
+            spec=self.spec,
+            vocabulary=self.vocabulary,
+            micro_batch=self.execution.micro_batch,
+            device=self.execution.torch_device,
+        )
+
+    def probe(self, model: LanguageModel) -> Samples:
+        """See :func:`training.probes.probe`."""
+        continuations, fillings = probe(
+            _Heard(model, self.reporter),
+            spec=self.spec,
+            tokenizer=self.tokenizer,
+            vocabulary=self.vocabulary,
+            device=self.execution.torch_device,
+        )
+        return Samples(continuations, fillings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """A model that says whenever it is used: a long examination must not pass for a hang."""
+
+    model: LanguageModel
+    reporter: Reporter
+
+    def logits(self, input_ids: Tensor, *, positions: Tensor | None) -> Tensor:
+        """See :meth:`models.language_model.LanguageModel.logits`."""
+        self.reporter.phase("evaluating")
+        return self.model.logits(input_ids, positions=positions)

@@ -1,0 +1,150 @@
+"""What a checkpoint of a job holds: written, and read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from core.errors import CheckpointDamaged, Conflict
+from core.spec import JobSpec
+from models.huggingface import WEIGHTS_METADATA, WEIGHTS_NAME, hugging_face_files
+from models.language_model import LanguageModel
+from models.model_card import Sample, model_card
+from training.checkpoint import (
+    TensorFile,
+    load_json,
+    load_tensors,
+    save_checkpoint,
+    spec_digest,
+    verify_checkpoint,
+)
+from training.data import JobData
+from training.execution import Execution, keep_execution
+from training.optimizers import Optimizer
+from training.ports import Reporter, SavedCheckpoint
+from training.state import TrainingState
+
+_CARD_NAME: Final = "README.md"
+_STATE_NAME: Final = "training_state/state.json"
+_OPTIMIZER_NAME: Final = "training_state/optimizer.safetensors"
+_RNG_PREFIX: Final = "rng."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saver:
+    """Writes everything that a checkpoint holds."""
+
+    spec: JobSpec
+    data: JobData
+    out: Path
+    fence: int
+    model: LanguageModel
+    optimizer: Optimizer
+    provenance: Mapping[str, Any]
+
+    def save(self, state: TrainingState) -> SavedCheckpoint:
+        """A checkpoint of the model, the optimizer and ``state`` as they are now."""
+        spec = self.spec.model_dump(mode="json")
+        training = {"dataset_digests": self.data.digests, "training": state.to_json()}
+        path = save_checkpoint(
+            self.out,
+            step=state.step,
+            tokens=state.tokens,
+            fence=self.fence,
+            spec_sha256=spec_digest(spec),
+            metrics=state.metrics,
+            files={
+                **hugging_face_files(self.spec.model, tokenizer_json=self.data.tokenizer_json),
+                WEIGHTS_NAME: TensorFile(self.model.state_dict(), WEIGHTS_METADATA),
+                _CARD_NAME: self._card(state).encode(),
+                _OPTIMIZER_NAME: TensorFile({**self.optimizer.state(), **_rng_states()}, {}),
+                _STATE_NAME: (json.dumps(training, indent=2) + "\n").encode(),
+            },
+        )
+        return SavedCheckpoint(path, state.step, state.tokens, state.metrics)
+
+    def _card(self, state: TrainingState) -> str:
+        continued = [Sample(c.prompt, c.text) for c in state.samples.continuations]
+        filled = [Sample(f.blank, f.text) for f in state.samples.fillings]
+        return model_card(
+            self.spec,
+            step=state.step,
+            tokens=state.tokens,
+            metrics=state.metrics,
+            samples=[*continued, *filled],
+            provenance={
+                "datasets": [
+                    {"digest": one.manifest.digest, "corpus_digest": one.manifest.corpus_digest}
+                    for one in self.data.by_corpus.values()
+                ],
+                **self.provenance,
+            },
+        )
+
+
+def starting_state(
+    spec: JobSpec, *, resume: Path | None, settled: Execution | None, reporter: Reporter
+) -> TrainingState:
+    """Step 0, or where a whole checkpoint of this very spec stands.
+
+    Raises:
+        CheckpointDamaged: ``resume`` is not whole.
+        Conflict: ``resume`` belongs to another spec.
+    """
+    earlier = [] if settled is None else [settled]
+    if resume is None:
+        return TrainingState(execution=keep_execution(earlier, spec=spec))
+    manifest = verify_checkpoint(resume)
+    if manifest.spec_sha256 != spec_digest(spec.model_dump(mode="json")):
+        raise Conflict(f"{resume.name} was trained from another spec and cannot be resumed.")
+    recorded = load_json(resume / _STATE_NAME)
+    try:
+        state = TrainingState.from_json(recorded["training"])
+    except (KeyError, TypeError) as error:
+        raise CheckpointDamaged(f"{resume.name}/{_STATE_NAME}: {error!r}") from None
+    earlier.append(state.execution)
+    kept = keep_execution(earlier, spec=spec)
+    if kept not in earlier:
+        reporter.notice(
+            code="execution_changed",
+            message="This machine differs from the one that began the job; the result will not "
+            "be the same to the last bit.",
+            data={"before": state.execution.to_json(), "now": kept.to_json()},
+        )
+    return replace(state, execution=kept)
+
+
+def restore(
+    checkpoint: Path, *, model: LanguageModel, optimizer: Optimizer, digests: list[str]
+) -> None:
+    """Load weights, optimizer and random generators of a verified checkpoint.
+
+    Raises:
+        CheckpointDamaged: it does not hold this model.
+        Conflict: it was trained on other datasets than those of ``digests``.
+    """
+    recorded = load_json(checkpoint / _STATE_NAME)
+    if recorded["dataset_digests"] != digests:
+        raise Conflict(f"{checkpoint.name} was trained on another dataset and cannot be resumed.")
+    tensors = load_tensors(checkpoint / _OPTIMIZER_NAME)
+    try:
+        model.load_state_dict(load_tensors(checkpoint / WEIGHTS_NAME))
+        optimizer.load_state(tensors)
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointDamaged(f"{checkpoint.name} does not hold this model: {error}") from None
+    torch.set_rng_state(tensors[f"{_RNG_PREFIX}cpu"])
+    if model.device.type == "cuda" and f"{_RNG_PREFIX}cuda" in tensors:
+        torch.cuda.set_rng_state(tensors[f"{_RNG_PREFIX}cuda"])
+
+
+def _rng_states() -> dict[str, Tensor]:
+    states = {f"{_RNG_PREFIX}cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states[f"{_RNG_PREFIX}cuda"] = torch.cuda.get_rng_state()
+    return states
