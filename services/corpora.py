@@ -101,7 +101,10 @@ def delete(uow: UnitOfWork, corpus_id: str, *, store: Store) -> None:
     if known_work is not None:
         uow.work.delete(known_work)  # a runner that is at it loses its lease
     prefixes = [keys.corpus(corpus_id), *pieces.release(uow, corpus_id)]
-    for dataset in datasets.of_this_corpus_alone(uow, corpus):
+    unneeded = datasets.of_this_corpus_alone(uow, corpus)
+    if default is not None:
+        unneeded += datasets.of_this_tokenizer_alone(uow, default)
+    for dataset in unneeded:
         datasets.delete(uow, dataset, store=store)
     if default is not None:
         uow.tokenizers.delete(default)

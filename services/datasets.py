@@ -124,6 +124,14 @@ def of_this_corpus_alone(uow: UnitOfWork, corpus: Corpus) -> list[Dataset]:
     ]
 
 
+def of_this_tokenizer_alone(uow: UnitOfWork, tokenizer: Tokenizer) -> list[Dataset]:
+    """What a tokenizer has encoded, or is to encode, and no other with the same bytes can."""
+    digest = tokenizer.sha256
+    if digest is None or uow.tokenizers.find_by_digest(digest, but=tokenizer.id) is not None:
+        return []
+    return uow.datasets.of_tokenizer(digest)
+
+
 def delete(uow: UnitOfWork, dataset: Dataset, *, store: Store) -> None:
     """Forget a dataset and whoever makes it; the bytes go after the commit."""
     known_work = uow.work.find_for(dataset.id, lock=True)

@@ -91,14 +91,22 @@ def advance(
             _tell_progress(uow, subject)
 
 
-def bears_fruit(uow: UnitOfWork, claim: Claim) -> None:
-    """A part of it is in the store for good: the attempts so far are forgiven."""
-    attempts.bears_fruit(uow.work.require(claim.work_id, fence=claim.fence))
+def assembled(uow: UnitOfWork, claim: Claim, *, digest: str) -> None:
+    """The documents of a corpus are in the store: the attempts so far are forgiven, once.
+
+    From now on it is known what the corpus contains, so that a dataset of equal content stays for
+    it, whoever else goes.
+    """
+    task = uow.work.require(claim.work_id, fence=claim.fence)
+    corpus = uow.corpora.get(claim.subject_id, lock=True)
+    if corpus.digest is None:
+        corpus.digest = digest
+        attempts.bears_fruit(task)
 
 
 def finish_default_tokenizer(uow: UnitOfWork, claim: Claim, made: MadeTokenizer) -> None:
     """The tokenizer that comes with a corpus is ready, a while before the corpus is."""
-    bears_fruit(uow, claim)
+    attempts.bears_fruit(uow.work.require(claim.work_id, fence=claim.fence))
     corpus = uow.corpora.get(claim.subject_id)
     row = uow.tokenizers.get(corpus.default_tokenizer_id or "", lock=True)
     _tokenizer_is_ready(uow, row, made)
@@ -278,6 +286,7 @@ def _fail_corpus(uow: UnitOfWork, corpus: Corpus, error: Mapping[str, Any]) -> N
     pieces.release(uow, corpus.id)
     for dataset in datasets.of_this_corpus_alone(uow, corpus):
         uow.datasets.delete(dataset)
+    corpus.digest = None
     uow.record_event(
         "corpus.failed",
         message=error["message"],

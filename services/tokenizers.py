@@ -10,7 +10,7 @@ from core.lifecycle import ResourceStatus, WorkKind
 from corpora.tokenizer_upload import check_length
 from db.tables import Corpus, Tokenizer
 from db.unit_of_work import UnitOfWork
-from services import work
+from services import datasets, work
 from services.doorbell import Doorbell
 from storage import keys
 from storage.base import Store
@@ -95,7 +95,7 @@ def find_or_create(
 
 
 def delete(uow: UnitOfWork, tokenizer_id: str, *, store: Store) -> None:
-    """Delete a tokenizer; its bytes go after the commit.
+    """Delete a tokenizer and what only it has encoded; the bytes go after the commit.
 
     Raises:
         NotFound: there is no such tokenizer.
@@ -117,6 +117,8 @@ def delete(uow: UnitOfWork, tokenizer_id: str, *, store: Store) -> None:
         )
     if known_work is not None:
         uow.work.delete(known_work)  # a runner that is at it loses its lease
+    for dataset in datasets.of_this_tokenizer_alone(uow, tokenizer):
+        datasets.delete(uow, dataset, store=store)
     uow.tokenizers.delete(tokenizer)
     uow.after_commit(lambda: store.delete_prefix(keys.tokenizer(tokenizer_id)))
 

@@ -54,6 +54,11 @@ class DatasetRepository(OwnedRepository[Dataset]):
         )
         return list(self._session.scalars(query.order_by(Dataset.id)))
 
+    def of_tokenizer(self, sha256: str) -> list[Dataset]:
+        """Everything that tokenizers of these bytes have encoded, or are to encode."""
+        query = self._owned(select(Dataset)).where(Dataset.tokenizer_sha256 == sha256)
+        return list(self._session.scalars(query.order_by(Dataset.id)))
+
     def is_stored_for_others(self, prefix: str) -> bool:
         """Whether any project's dataset has its shards there: then the bytes must stay.
 

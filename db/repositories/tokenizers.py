@@ -36,11 +36,13 @@ class TokenizerRepository(OwnedRepository[Tokenizer]):
         )
         return self._session.scalars(query).one_or_none()
 
-    def find_by_digest(self, sha256: str) -> Tokenizer | None:
-        """A tokenizer of just these bytes, or None."""
+    def find_by_digest(self, sha256: str, *, but: str | None = None) -> Tokenizer | None:
+        """A tokenizer of just these bytes, other than ``but``, or None."""
         query = self._owned(select(Tokenizer)).where(
             Tokenizer.sha256 == sha256, Tokenizer.status == ResourceStatus.READY
         )
+        if but is not None:
+            query = query.where(Tokenizer.id != but)
         return self._session.scalars(query.order_by(Tokenizer.id).limit(1)).one_or_none()
 
     def of_corpus(self, corpus_id: str) -> list[Tokenizer]:

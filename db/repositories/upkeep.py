@@ -6,11 +6,11 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from core.lifecycle import CheckpointStatus, UploadStatus
+from core.lifecycle import CheckpointStatus, ResourceStatus, UploadStatus
 from db.tables import (
     Attempt,
     Blob,
@@ -126,12 +126,12 @@ class UpkeepRepository:
         return self._known(Blob.key, blob_keys)
 
     def known_corpora(self, corpus_ids: Collection[str]) -> set[str]:
-        """Those of the ids that are a corpus's."""
-        return self._known(Corpus.id, corpus_ids)
+        """Those of the ids that are a corpus's, unless it has failed."""
+        return self._known(Corpus.id, corpus_ids, Corpus.status != ResourceStatus.FAILED)
 
     def known_tokenizers(self, tokenizer_ids: Collection[str]) -> set[str]:
-        """Those of the ids that are a tokenizer's."""
-        return self._known(Tokenizer.id, tokenizer_ids)
+        """Those of the ids that are a tokenizer's, unless it has failed."""
+        return self._known(Tokenizer.id, tokenizer_ids, Tokenizer.status != ResourceStatus.FAILED)
 
     def known_datasets(self, prefixes: Collection[str]) -> set[str]:
         """Those of the prefixes that are a dataset's, made or in the making."""
@@ -166,8 +166,13 @@ class UpkeepRepository:
         )
         return self._session.scalar(query.limit(1)) is not None
 
-    def _known(self, column: InstrumentedAttribute[Any], values: Collection[str]) -> set[str]:
-        return set(self._session.scalars(select(column).where(column.in_(values))))
+    def _known(
+        self,
+        column: InstrumentedAttribute[Any],
+        values: Collection[str],
+        *conditions: ColumnElement[bool],
+    ) -> set[str]:
+        return set(self._session.scalars(select(column).where(column.in_(values), *conditions)))
 
     def _insert_of(self) -> type[postgresql.Insert | sqlite.Insert]:
         is_postgresql = self._session.get_bind().dialect.name == "postgresql"

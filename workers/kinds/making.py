@@ -89,6 +89,9 @@ class _Attempt:
 
 def _make_corpus(attempt: _Attempt, corpus: Corpus) -> None:
     manifest = _stored_manifest(attempt.place, corpus.id) or _assemble(attempt, corpus)
+    with attempt.place.database.unit_of_work(attempt.claim.project_id, write=True) as uow:
+        making.assembled(uow, attempt.claim, digest=manifest.digest)
+        uow.commit()
     tokenizer = _default_tokenizer(attempt, corpus)
     dataset = _encode(
         attempt,
@@ -145,9 +148,6 @@ def _assemble(attempt: _Attempt, corpus: Corpus) -> CorpusManifest:
         }
     )
     _put_corpus(place, corpus.id, made)
-    with place.database.unit_of_work(claim.project_id, write=True) as uow:
-        making.bears_fruit(uow, claim)
-        uow.commit()
     return CorpusManifest.model_validate_json((made / MANIFEST_NAME).read_bytes())
 
 

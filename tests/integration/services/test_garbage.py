@@ -11,7 +11,7 @@ from core.ids import new_id
 from core.lifecycle import WorkKind
 from db.tables import Blob, Corpus, Dataset, Reservation
 from db.unit_of_work import UnitOfWork
-from services import corpora, datasets, garbage, making, pieces
+from services import corpora, datasets, garbage, jobs, making, pieces, tokenizers
 from storage import keys
 from tests.integration.fakes import FakeClock
 from tests.integration.services.conftest import DATASET_MANIFEST, Office
@@ -130,6 +130,29 @@ def test_dataset_whose_tokenizer_was_deleted_goes_with_its_bytes(office: Office)
     assert stored(office) == set()
 
 
+def test_dataset_goes_with_the_last_tokenizer_that_gives_it(office: Office) -> None:
+    corpus = office.ready_corpus()
+    with office.database.unit_of_work(write=True) as uow:
+        twin = tokenizers.create(
+            uow, corpus_id=corpus.id, vocab_size=1024, doorbell=office.doorbell
+        )
+        uow.commit()
+    office.finish_tokenizer(office.claim("corpus"), vocab_size=1024)
+    job = office.new_job(corpus.id, tokenizer={"algorithm": "unigram"})
+    office.finish_tokenizer(office.claim("corpus"), vocab_size=1024)
+    claim = office.claim("corpus")
+    office.finish_dataset(claim)
+    put(office, f"{keys.dataset(claim.subject_id)}manifest.json")
+    with office.database.unit_of_work(write=True) as uow:
+        jobs.cancel(uow, job.id)
+        for tokenizer_id, num_left in ((office.job(job.id).tokenizer_id, 1), (twin.id, 0)):
+            tokenizers.delete(uow, tokenizer_id or "", store=office.store)
+            assert len(uow.datasets.of_corpus(corpus.id, digest=corpus.digest)) == 1 + num_left
+        uow.commit()
+    assert stored(office) == set()
+    assert garbage.forget_datasets(office.database, store=office.store) == 0
+
+
 def test_dataset_stays_for_the_twin_of_its_corpus(office: Office) -> None:
     first, twin = office.ready_corpus(), office.ready_corpus()
     assert first.digest == twin.digest
@@ -172,6 +195,43 @@ def test_corpus_that_is_deleted_while_it_is_encoded_leaves_no_dataset_without_by
             datasets.finish(uow, dataset.id, manifest=DATASET_MANIFEST)
     put(office, f"{dataset.prefix}train-00001.tokens.bin")  # by whoever had not noticed
     assert collect(office) == 1
+
+
+def test_dataset_that_a_deleted_corpus_began_stays_for_the_twin_that_is_encoding_it(
+    office: Office,
+) -> None:
+    first, twin = office.new_corpus(), office.new_corpus()
+    first_claim, twin_claim = office.claim("corpus"), office.claim("corpus")
+    with office.database.unit_of_work(write=True) as uow:
+        for corpus, claim in ((first, first_claim), (twin, twin_claim)):
+            made = office.made_tokenizer()
+            making.assembled(uow, claim, digest="c" * 64)
+            making.finish_default_tokenizer(uow, claim, made)
+            begun = begin_dataset(uow, corpus, made)
+        uow.commit()
+    put(office, f"{begun.prefix}train-00000.tokens.bin")
+    with office.database.unit_of_work(write=True) as uow:
+        corpora.delete(uow, first.id, store=office.store)
+        uow.commit()
+    assert stored(office) == {f"{begun.prefix}train-00000.tokens.bin"}
+    with office.database.unit_of_work(write=True) as uow:
+        making.fail(uow, twin_claim, code="x", message="no text")
+        uow.commit()
+    with office.database.unit_of_work() as uow:
+        assert uow.datasets.count() == 0, "the last that could need it has gone"
+
+
+def test_bytes_of_a_corpus_that_failed_halfway_go(office: Office) -> None:
+    corpus = office.new_corpus()
+    claim = office.claim("corpus")
+    put(office, f"{keys.corpus(corpus.id)}manifest.json")
+    put(office, keys.tokenizer_file(corpus.default_tokenizer_id or ""))
+    assert collect(office) == 0
+    with office.database.unit_of_work(write=True) as uow:
+        making.fail(uow, claim, code="x", message="no text")
+        uow.commit()
+    assert collect(office) == 2
+    assert stored(office) == set()
 
 
 def test_job_that_needs_what_a_twin_is_just_making_is_not_left_waiting_when_that_fails(
