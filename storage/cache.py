@@ -12,6 +12,7 @@ import logging
 import os
 import shutil
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from typing import Final
 from urllib.parse import quote, unquote
 
 _MARKS: Final = ".marks"
+_STAGING: Final = ".staging"
 UNUSED_FOR: Final = timedelta(hours=1)
 """What has been used since stays, even if nobody says that he still reads it."""
 _log = logging.getLogger(__name__)
@@ -44,12 +46,25 @@ def mark_used(cache: Path, key: str) -> int:
     return descriptor
 
 
+@contextmanager
+def staged(cache: Path) -> Iterator[Path]:
+    """A name in the cache for something unfinished, removed at the end if it is still there."""
+    path = _new_name(cache)
+    try:
+        yield path
+    finally:
+        _delete(path)
+
+
 def trim(cache: Path, *, max_bytes: int, unused_for: timedelta = UNUSED_FOR) -> int:
     """Remove what was used longest ago until no more than ``max_bytes`` are left.
 
+    What processes have left unfinished that were killed goes as well, once it is as old.
+
     Returns:
-        How many bytes went.
+        How many bytes of finished things went.
     """
+    _sweep(cache, before=time.time() - unused_for.total_seconds())
     things = sorted(_things(cache), key=lambda thing: thing.used_at)
     surplus = sum(thing.num_bytes for thing in things) - max_bytes
     num_gone = 0
@@ -59,7 +74,7 @@ def trim(cache: Path, *, max_bytes: int, unused_for: timedelta = UNUSED_FOR) -> 
         with _alone(thing.mark) as is_unused:
             if is_unused and thing.mark.stat().st_mtime == thing.used_at:
                 _log.info("%s has not been used for long; its copy here goes", thing.path)
-                _remove(thing.path)
+                _remove(thing.path, cache=thing.mark.parent.parent)
                 num_gone += thing.num_bytes
     return num_gone
 
@@ -104,12 +119,36 @@ def _alone(mark: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _remove(path: Path) -> None:
+def _remove(path: Path, *, cache: Path) -> None:
     """A directory goes all at once, by a rename, so that nobody ever meets a part of it."""
-    if not path.is_dir():
-        path.unlink(missing_ok=True)
-        return
-    gone = path.with_name(f".{path.name}.gone")
-    with suppress(FileNotFoundError):
+    with staged(cache) as gone, suppress(FileNotFoundError):
         path.rename(gone)
-    shutil.rmtree(gone, ignore_errors=True)
+
+
+def _new_name(cache: Path) -> Path:
+    directory = cache / _STAGING
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory / uuid.uuid4().hex
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _sweep(cache: Path, *, before: float) -> None:
+    """Delete what stands unfinished in the cache, and in those in it, and was left so."""
+    for path in (*cache.glob(f"{_STAGING}/*"), *cache.glob(f"*/{_STAGING}/*")):
+        if _written_at(path) < before:
+            _log.info("%s was left unfinished; it goes", path)
+            _delete(path)
+
+
+def _written_at(path: Path) -> float:
+    """When anything of a file or a tree was last written; now, where somebody is just at it."""
+    try:
+        return max(found.stat().st_mtime for found in (path, *path.rglob("*")))
+    except FileNotFoundError:
+        return time.time()

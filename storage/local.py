@@ -65,13 +65,11 @@ class LocalStore:
     def list(self, prefix: str) -> Iterator[StoredKey]:
         """See `Store.list`."""
         directory = self._root / valid_prefix(prefix) if prefix else self._root
-        keys = (
-            path.relative_to(self._root).as_posix()
-            for path in directory.rglob("*")
-            if path.is_file() and self._staging not in path.parents
-        )
-        for key in sorted(keys):
-            status = (self._root / key).stat()
+        for key in sorted(self._keys_below(directory)):
+            try:
+                status = (self._root / key).stat()
+            except FileNotFoundError:  # deleted just now
+                continue
             # The change time: a linked file brings the modification time of its source along.
             changed_at = datetime.fromtimestamp(status.st_ctime, tz=UTC)
             yield StoredKey(key=key, num_bytes=status.st_size, changed_at=changed_at)
@@ -142,6 +140,14 @@ class LocalStore:
 
     def _path(self, key: str) -> Path:
         return self._root / valid_key(key)
+
+    def _keys_below(self, directory: Path) -> Iterator[str]:
+        # Not Path.rglob, which fails where a directory goes while it is read.
+        for parent, subdirectories, names in os.walk(directory):
+            if Path(parent) == self._root and _STAGING in subdirectories:
+                subdirectories.remove(_STAGING)
+            for name in names:
+                yield Path(parent, name).relative_to(self._root).as_posix()
 
     def _stage(self) -> Path:
         """A name of our own for something unfinished."""

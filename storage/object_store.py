@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -30,7 +28,7 @@ from storage.base import (
     valid_key,
     valid_prefix,
 )
-from storage.cache import mark_used, trim
+from storage.cache import mark_used, staged, trim
 
 _PART_BYTES: Final = 8 << 20
 _DELETED_AT_ONCE: Final = 1000
@@ -107,10 +105,10 @@ class ObjectStore:
         stored = list(self.list(prefix))
         if not stored:
             raise NotFound(f"The store has nothing under {prefix!r}.")
-        with _staged(cache) as staged:
+        with staged(cache) as half:
             for item in stored:
-                self._download(item.key, staged / item.key.removeprefix(prefix))
-            _settle(staged, target)
+                self._download(item.key, half / item.key.removeprefix(prefix))
+            _settle(half, target)
         return target
 
     def materialise_file(self, key: str, *, cache: Path) -> Path:
@@ -118,10 +116,10 @@ class ObjectStore:
         target = cache / valid_key(key)
         self._mark_used(cache, key)
         if not target.is_file():
-            with _staged(cache) as staged:
-                self._download(key, staged)
+            with staged(cache) as half:
+                self._download(key, half)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                staged.replace(target)
+                half.replace(target)
         return target
 
     def trim(self, cache: Path, *, max_bytes: int) -> int:
@@ -222,25 +220,11 @@ class _ObjectWriter:
         self._upload = None
 
 
-@contextmanager
-def _staged(cache: Path) -> Iterator[Path]:
-    """A name in the cache for something unfinished, removed at the end if it is still there."""
-    staged = cache / ".staging" / uuid.uuid4().hex
-    staged.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield staged
-    finally:
-        if staged.is_dir():
-            shutil.rmtree(staged)
-        else:
-            staged.unlink(missing_ok=True)
-
-
-def _settle(staged: Path, target: Path) -> None:
+def _settle(half: Path, target: Path) -> None:
     """Rename a whole directory to its place; if another process was first, its copy is as good."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        staged.rename(target)
+        half.rename(target)
     except OSError:
         if not target.is_dir():
             raise

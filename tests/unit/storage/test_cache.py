@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,33 @@ def test_what_has_gone_is_brought_again(bucket: MemoryStore, tmp_path: Path) -> 
     store.trim(tmp_path, max_bytes=0)
     directory = store.materialise("corpora/a/", cache=tmp_path)
     assert (directory / "documents" / "train").read_bytes() == b"55555"
+
+
+def test_what_a_killed_process_left_half_brought_or_half_removed_goes_in_time(
+    bucket: MemoryStore, tmp_path: Path
+) -> None:
+    store = ObjectStore(bucket)
+    killed, busy = (tmp_path / "parts" / ".staging" / name for name in ("killed", "busy"))
+    for directory in (killed, busy):
+        (directory / "documents").mkdir(parents=True)
+        (directory / "documents" / "train").write_bytes(b"55")
+    long_ago = time.time() - UNUSED_FOR.total_seconds() - 60
+    for path in (killed / "documents" / "train", killed / "documents", killed, busy):
+        os.utime(path, (long_ago, long_ago))
+    store.trim(tmp_path, max_bytes=1000)
+    assert not killed.exists()
+    assert (busy / "documents" / "train").exists()
+
+
+def test_removing_leaves_nothing_behind(bucket: MemoryStore, tmp_path: Path) -> None:
+    store = ObjectStore(bucket)
+    for _ in range(2):
+        bring_all(store, tmp_path)
+        forget_use(tmp_path)
+        assert store.trim(tmp_path, max_bytes=0) == 30
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [
+        mark.name for mark in (tmp_path / ".marks").iterdir()
+    ]
 
 
 def test_single_files_are_counted_and_removed_as_well(bucket: MemoryStore, tmp_path: Path) -> None:

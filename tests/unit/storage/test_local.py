@@ -42,6 +42,17 @@ def test_a_file_of_the_same_file_system_is_linked_not_copied(
     assert leftovers(store) == []
 
 
+def test_what_is_deleted_during_a_listing_is_passed_over(store: LocalStore, tmp_path: Path) -> None:
+    for name in ("a/1", "b/2", "c/3"):
+        (tmp_path / "source" / name).parent.mkdir(parents=True)
+        (tmp_path / "source" / name).write_bytes(b"abc")
+    store.put_directory("corpora/", tmp_path / "source")
+    listing = store.list("corpora/")
+    assert next(listing).key == "corpora/a/1"
+    store.delete_prefix("corpora/b/")
+    assert [item.key for item in listing] == ["corpora/c/3"]
+
+
 @pytest.mark.skipif(not os.path.ismount("/dev/shm"), reason="needs a second file system")
 def test_a_file_of_another_file_system_is_copied(store: LocalStore) -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as source:
