@@ -69,6 +69,8 @@ class Vocabulary:
     ends_with_word_byte: NDArray[np.bool_]
     holds_word_byte: NDArray[np.bool_]
     """Whether there is a letter or digit anywhere in the token, bool [size]."""
+    continues_character: NDArray[np.bool_]
+    """Whether the token begins within a character, bool [size]."""
     _bytes: tuple[bytes, ...]
 
     @classmethod
@@ -93,6 +95,9 @@ class Vocabulary:
             begins_with_word_byte=np.array([_begins_with_word_byte(token) for token in tokens]),
             ends_with_word_byte=np.array([_ends_with_word_byte(token) for token in tokens]),
             holds_word_byte=np.array([_holds_word_byte(token) for token in tokens]),
+            continues_character=np.array(
+                [bool(token) and _is_continuation(token[0]) for token in tokens]
+            ),
             _bytes=tokens,
         )
 

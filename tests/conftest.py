@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+import hypothesis
 import pytest
+
+
+def pytest_configure() -> None:
+    # a deadline is wall-clock: whoever trains a tokenizer first would miss it on a busy machine
+    hypothesis.settings.register_profile("pretrainer", deadline=None)
+    hypothesis.settings.load_profile("pretrainer")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -82,6 +82,17 @@ def stream() -> Stream:
     return stream_of(*documents())
 
 
+def words_in_a_row() -> tuple[Stream, NDArray[np.int64]]:
+    """The words of all documents, and which word each token is of by `tokenizers`; -1: of none."""
+    text = " ".join(word for document in documents() for word in document.split() if word.isalpha())
+    encoding = tokenizer().encode(text, add_special_tokens=False)
+    # the first token of the stream is the `<|endoftext|>`
+    words = np.array([-1, *encoding.word_ids])
+    # a space that is no part of the word's first token is no part of the word
+    words[1:][np.array(encoding.ids) == encode(" ")[0]] = -1
+    return stream_of(text), words
+
+
 def write_dataset(directory: Path, *, train: list[str], validation: list[str]) -> Dataset:
     with DatasetWriter(
         directory, corpus_digest="c" * 64, tokenizer_json=tokenizer().to_str().encode()

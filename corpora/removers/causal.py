@@ -15,12 +15,8 @@ from corpora.vocabulary import PAD
 
 
 @dataclass(frozen=True, slots=True)
-class CausalRemover:
-    """Labels are the inputs shifted by one.
-
-    Every token but the first of a split is predicted, an `<|endoftext|>` included: that is how a
-    model learns to stop.
-    """
+class CausalWindows:
+    """How removers cut a split whose model says at every place which token follows."""
 
     context_length: int
 
@@ -38,6 +34,15 @@ class CausalRemover:
     def num_labels(self) -> int | None:
         """One at every place."""
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class CausalRemover(CausalWindows):
+    """Labels are the inputs shifted by one.
+
+    Every token but the first of a split is predicted, an `<|endoftext|>` included: that is how a
+    model learns to stop.
+    """
 
     def remove(
         self,

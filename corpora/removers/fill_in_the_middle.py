@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from core.objectives import FillInTheMiddleObjective
 from corpora.counter_random import Use, random_shares, sample_keys
+from corpora.removers.causal import CausalWindows
 from corpora.removers.samples import Reading, Samples
 from corpora.removers.spliced import Source
 from corpora.removers.words import segment_starts, word_starts
@@ -31,6 +32,10 @@ from corpora.vocabulary import (
 
 _SHORTEST: Final = 8
 """Tokens of a part that is worth three control tokens."""
+_LONGEST_WORD: Final = 16
+"""Tokens of a word that is cut at its beginning alone, in a window of any length."""
+_LONGEST_WORD_SHARE: Final = 8
+"""The part of a window, one in so many, that such a word may be."""
 _NUM_RUNS: Final = 10
 
 
@@ -108,7 +113,7 @@ class _Halves:
 
 
 @dataclass(frozen=True)
-class MiddleRemover:
+class MiddleRemover(CausalWindows):
     """Parts of documents are rearranged, so that a decoder learns to fill a gap (arXiv 2207.14255).
 
     ``<|fim_prefix|> before <|fim_suffix|> after <|fim_middle|> between``, or, so that both can be
@@ -117,30 +122,15 @@ class MiddleRemover:
     is learned but the control tokens, which a user writes and not the model.
 
     Windows are cut first (the paper's context level), and each document's part in one is rearranged
-    or not by itself: a middle never leaves its document. Cuts are at the beginnings of words, or
-    within one: then the token is replaced by two others, its halves, and for a word of one token
-    that is just how a tokenizer would write the two. What the control tokens need is taken from the
-    window's end; where less was needed after all, `<|fim_pad|>` fills it up.
+    or not by itself: a middle never leaves its document. Cuts are at the beginnings of words (of
+    characters where words are very long, as in scripts without spaces), or within one: then the
+    token is replaced by two others, its halves, and for a word of one token that is just how a
+    tokenizer would write the two. What the control tokens need is taken from the window's end;
+    where less was needed after all, `<|fim_pad|>` fills it up.
     """
 
-    context_length: int
     objective: FillInTheMiddleObjective
     vocabulary: Vocabulary
-
-    @property
-    def tokens_read(self) -> int:
-        """A window and the token after it."""
-        return self.context_length + 1
-
-    @property
-    def stride(self) -> int:
-        """Windows stand side by side."""
-        return self.context_length
-
-    @property
-    def num_labels(self) -> int | None:
-        """One at every place."""
-        return None
 
     def remove(
         self, tokens_WR: NDArray[np.int64], *, seed: int, samples: NDArray[np.int64]
@@ -222,7 +212,8 @@ class MiddleRemover:
         segments = _shortened(tokens_WR, segments, needed)
         is_moved &= segments.ends > segments.texts
 
-        words = word_starts(tokens_WR, segments.starts, self.vocabulary)
+        longest = max(_LONGEST_WORD, self.context_length // _LONGEST_WORD_SHARE)
+        words = word_starts(tokens_WR, segments.starts, self.vocabulary, longest=longest)
         flat = tokens_WR.ravel()
         length = segments.ends - segments.texts
         one = segments.texts + (segments.draw(_Draw.ONE_PLACE) * (length + 1)).astype(np.int64)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from core.objectives import MaskedObjective
 from corpora.counter_random import Use, random_bits, sample_keys
 from corpora.removers.samples import NOWHERE, Reading, Samples
+from corpora.removers.words import break_long_words
 from corpora.vocabulary import CLS, END_OF_TEXT, MASK, PAD, SEP, Vocabulary
 
 # A token's turn to be removed is one number of 64 bits: its class, the random number of its word,
@@ -38,10 +39,10 @@ class MaskedRemover:
 
     Words are drawn in random order until ``rate`` of the window is removed, which is the same
     number of tokens, K, in every full window. A last word that does not fit any more is left in
-    place and its places in the answer are padding, which ``loss_mask`` excludes; only a word that
-    is longer than all K is removed in part. Tokens without a letter or digit go when a window's
-    words do not suffice, pieces of words that the window cuts when there is nothing else; special
-    tokens never. Without ``whole_words`` every token is a word of its own.
+    place and its places in the answer are padding, which ``loss_mask`` excludes; of a word that is
+    longer than all that may go, characters are removed. Tokens without a letter or digit go when a
+    window's words do not suffice, pieces of words that the window cuts when there is nothing else;
+    special tokens never. Without ``whole_words`` every token is a word of its own.
     """
 
     context_length: int
@@ -72,8 +73,9 @@ class MaskedRemover:
         self, tokens_WR: NDArray[np.int64], *, seed: int, samples: NDArray[np.int64]
     ) -> Samples:
         """Remove words from each window, other ones for every sample index."""
-        order_WT = self._order(tokens_WR, seed=seed, samples=samples)
-        positions_WK = self._first_whole_words(order_WT, quotas_W=self._quotas(tokens_WR))
+        quotas_W = self._quotas(tokens_WR)
+        order_WT = self._order(tokens_WR, quotas_W=quotas_W, seed=seed, samples=samples)
+        positions_WK = self._first_whole_words(order_WT, quotas_W=quotas_W)
         loss_mask_WK = positions_WK != NOWHERE
         labels_WK = np.take_along_axis(tokens_WR, positions_WK, axis=1)
         labels_WK[~loss_mask_WK] = PAD
@@ -128,13 +130,18 @@ class MaskedRemover:
         return quotas_W
 
     def _order(
-        self, tokens_WT: NDArray[np.int64], *, seed: int, samples: NDArray[np.int64]
+        self,
+        tokens_WT: NDArray[np.int64],
+        *,
+        quotas_W: NDArray[np.int64],
+        seed: int,
+        samples: NDArray[np.int64],
     ) -> NDArray[np.uint64]:
         """Each token's number in the order of removal, [W, T]: class, word, position."""
         places_T = np.arange(tokens_WT.shape[1], dtype=np.uint64)
         classes_WT = self._classes[tokens_WT]
         if self.objective.whole_words:
-            word_starts_WT = self._word_starts(tokens_WT)
+            word_starts_WT = self._word_starts(tokens_WT, quotas_W)
             _lower(classes_WT, word_starts_WT)
             order_WT = random_bits(sample_keys(seed, Use.WORD_ORDER, samples), word_starts_WT)
         else:
@@ -153,14 +160,16 @@ class MaskedRemover:
         classes[self.vocabulary.is_special] = _NEVER
         return classes
 
-    def _word_starts(self, tokens_WT: NDArray[np.int64]) -> NDArray[np.uint64]:
+    def _word_starts(
+        self, tokens_WT: NDArray[np.int64], quotas_W: NDArray[np.int64]
+    ) -> NDArray[np.uint64]:
         """The place where each token's word begins, [W, T]."""
-        begins_WT = self.vocabulary.begins_with_word_byte[tokens_WT]
-        ends_WT = self.vocabulary.ends_with_word_byte[tokens_WT]
-        starts_WT = np.broadcast_to(
-            np.arange(tokens_WT.shape[1], dtype=np.uint32), tokens_WT.shape
-        ).copy()
-        starts_WT[:, 1:][begins_WT[:, 1:] & ends_WT[:, :-1]] = 0
+        is_start_WT = ~self.vocabulary.begins_with_word_byte[tokens_WT]
+        is_start_WT[:, 1:] |= ~self.vocabulary.ends_with_word_byte[tokens_WT[:, :-1]]
+        is_start_WT[:, 0] = True
+        break_long_words(is_start_WT, tokens_WT, self.vocabulary, longest=quotas_W)
+        places_T = np.arange(tokens_WT.shape[1], dtype=np.uint32)
+        starts_WT = np.where(is_start_WT, places_T, np.uint32(0))
         return np.maximum.accumulate(starts_WT, axis=1).astype(np.uint64)
 
     def _first_whole_words(

@@ -47,7 +47,7 @@ class _Spans:
 class SpanRemover:
     """Runs of whole words are replaced by sentinels; the answer follows (T5, arXiv 1910.10683).
 
-    ``I bought a <|extra_0|> to play my <|extra_1|>. [SEP] <|extra_0|> guitar <|extra_1|> music
+    ``I bought a <|extra_0|> to play <|extra_1|> music. [SEP] <|extra_0|> guitar <|extra_1|> my
     <|endoftext|>``, and only what follows the `[SEP]` counts. Each removed run costs two sentinels,
     and the number of runs is the same for every full window: so a window reads just as many tokens
     fewer, and sample and context fit exactly. Sentinels begin again behind the last one; their
@@ -55,10 +55,10 @@ class SpanRemover:
 
     Runs are drawn as T5 draws them, among words instead of tokens: a random composition of the
     removed words into runs, at random places that do not touch each other. A word has what follows
-    it up to the next word, and is longer than all that may go only in parts. The first and the last
-    word, which the window may have cut, stay if there are others, and so does the mark between two
-    documents with the shorter side of a run across it. An answer may be longer than the K labels of
-    a sample, where long words were drawn: its rest is not learned.
+    it up to the next word; one that is longer than all that may go is taken for its characters. The
+    first and the last word, which the window may have cut, stay if there are others, and so does
+    the mark between two documents with the shorter side of a run across it. An answer may be longer
+    than the K labels of a sample, where long words were drawn: its rest is not learned.
     """
 
     context_length: int
@@ -210,18 +210,12 @@ class SpanRemover:
         self, tokens_WR: NDArray[np.int64], text_ends_W: NDArray[np.int64]
     ) -> NDArray[np.int64]:
         """The places where the words of the text begin, ascending."""
-        num_windows, num_read = tokens_WR.shape
-        segments = segment_starts(tokens_WR)
-        is_start = np.zeros(num_windows * num_read, dtype=np.bool_)
-        is_start[segments] = True
-        is_start[word_starts(tokens_WR, segments, self.vocabulary)] = True
-        starts = np.flatnonzero(is_start)
+        num_read = tokens_WR.shape[1]
         longest = max(1, round(self.objective.rate * num_read))
-        lengths = np.diff(starts, append=num_windows * num_read)
-        for word in np.flatnonzero(lengths > longest).tolist():
-            is_start[starts[word] : starts[word] + lengths[word] : longest] = True
-        is_text_WR = np.arange(num_read) < text_ends_W[:, None]
-        return np.flatnonzero(is_start & is_text_WR.ravel())
+        segments = segment_starts(tokens_WR)
+        words = word_starts(tokens_WR, segments, self.vocabulary, longest=longest)
+        rows, places = np.divmod(words, num_read)
+        return words[places < text_ends_W[rows]]
 
     def _numbers(
         self, num_words_W: NDArray[np.int64], text_ends_W: NDArray[np.int64]

@@ -132,7 +132,8 @@ def test_removed_words_read_as_words_between_their_spaces() -> None:
 
 
 def test_removed_words_are_whole_in_real_text() -> None:
-    for example in examples_of(*documents(), objective=MaskedObjective(), limit=50):
+    objective = MaskedObjective()
+    for example in examples_of(*documents(), objective=objective, context_length=64, limit=50):
         for piece in example.removed:
             before, after = example.text[: piece.start], example.text[piece.end :]
             if piece.text[0].isalnum():

@@ -82,9 +82,11 @@ def test_tables_tell_where_a_word_may_go_on(token: str, *, begins: bool, ends: b
 def test_no_word_ends_or_begins_within_a_character(character: str) -> None:
     ids = encode(character)
     words = vocabulary()
+    assert not words.continues_character[ids[0]]
     for before, after in pairwise(ids):
         assert words.ends_with_word_byte[before]
         assert words.begins_with_word_byte[after]
+        assert words.continues_character[after]
 
 
 def test_unfinished_characters_count_as_what_most_of_their_kind_are() -> None:

@@ -10,7 +10,7 @@ from corpora.removers.masked import MaskedRemover
 from corpora.removers.samples import Samples
 from corpora.vocabulary import CLS, END_OF_TEXT, MASK, PAD, SEP
 from corpora.windows import TokenWindows
-from tests.tiny_text import Stream, documents, encode, stream, stream_of, tokenizer, vocabulary
+from tests.tiny_text import Stream, encode, stream, stream_of, vocabulary, words_in_a_row
 
 LENGTH = 64
 
@@ -88,13 +88,7 @@ def test_padding_points_at_cls_and_counts_nowhere() -> None:
 
 
 def test_removed_words_are_whole_by_the_word_ids_of_tokenizers() -> None:
-    text = " ".join(word for document in documents() for word in document.split() if word.isalpha())
-    encoding = tokenizer().encode(text, add_special_tokens=False)
-    # the first token of the stream is the `<|endoftext|>`
-    words = np.array([-1, *encoding.word_ids])
-    # a space that is no part of the word's first token is no part of the word
-    words[1:][np.array(encoding.ids) == token(" ")] = -1
-    source = stream_of(text)
+    source, words = words_in_a_row()
     remover = masked()
     windows = TokenWindows(source, remover)
     starts = windows.starts(np.arange(windows.count))
@@ -145,13 +139,30 @@ def test_words_that_the_window_cuts_stay_while_there_are_others() -> None:
         assert set(places_of(made)[made.loss_mask].tolist()) <= set(range(2, 13))
 
 
-def test_word_longer_than_all_that_may_go_is_removed_in_part() -> None:
+def test_any_part_of_a_word_longer_than_all_that_may_go_goes_equally_often() -> None:
     piece = token("x")
     window = one_window(END_OF_TEXT, *[piece] * 14, END_OF_TEXT)
+    num_samples = 4000
     made = masked(MaskedObjective(rate=0.25), context_length=16).remove(
-        window, seed=0, samples=np.array([0])
+        np.repeat(window, num_samples, axis=0), seed=0, samples=np.arange(num_samples)
     )
-    assert made.loss_mask.sum() == 4
+    assert (made.loss_mask.sum(axis=1) == 4).all()
+    counts = np.bincount(places_of(made).ravel(), minlength=16)[1:15]
+    expected = num_samples * 4 / 14
+    assert np.abs(counts - expected).max() < 0.1 * expected
+
+
+def test_split_characters_of_a_long_word_go_whole() -> None:
+    assert {len(encode(character)) for character in "\u6f22\u5b57"} == {3}
+    source = stream_of("\u6f22\u5b57" * 400)
+    remover = masked(MaskedObjective(rate=0.25))
+    starts = TokenWindows(source, remover).starts(np.arange(10))
+    made = removed_from(source, remover)
+    for row, start in enumerate(starts.tolist()):
+        places = start + places_of(made)[row][made.loss_mask[row]]
+        characters, counts = np.unique((places - 1) // 3, return_counts=True)
+        assert len(characters) > 3
+        assert set(counts.tolist()) == {3}
 
 
 @given(
@@ -171,25 +182,6 @@ def test_short_split_loses_its_share_of_words_and_not_that_of_a_window() -> None
     )
     num_tokens = int((made.input_ids != PAD).sum())
     assert 0 < made.loss_mask.sum() <= round(0.3 * num_tokens)
-
-
-def test_sample_is_the_same_alone_and_in_company() -> None:
-    remover = masked(MaskedObjective(replacement="80-10-10"))
-    tokens = TokenWindows(stream(), remover).read(np.arange(8))
-    together = remover.remove(tokens, seed=9, samples=np.arange(8))
-    for row in range(8):
-        alone = remover.remove(tokens[row : row + 1], seed=9, samples=np.array([row]))
-        assert np.array_equal(alone.input_ids[0], together.input_ids[row])
-        assert np.array_equal(alone.labels[0], together.labels[row])
-
-
-def test_other_seeds_and_other_samples_lose_other_words() -> None:
-    remover = masked()
-    tokens = TokenWindows(stream(), remover).read(np.zeros(2, dtype=np.int64))
-    first = remover.remove(tokens, seed=1, samples=np.arange(2))
-    second = remover.remove(tokens, seed=2, samples=np.arange(2))
-    assert not np.array_equal(first.input_ids[0], first.input_ids[1])
-    assert not np.array_equal(first.input_ids[0], second.input_ids[0])
 
 
 def test_every_word_of_a_window_goes_equally_often() -> None:

@@ -13,10 +13,10 @@ def window(*parts: str | int) -> NDArray[np.int64]:
     return np.array([tokens])
 
 
-def pieces(tokens: NDArray[np.int64]) -> list[str]:
+def pieces(tokens: NDArray[np.int64], *, longest: int = 10) -> list[str]:
     """The text between the places where it may be cut."""
     segments = segment_starts(tokens)
-    cuts = np.union1d(segments, word_starts(tokens, segments, vocabulary()))
+    cuts = word_starts(tokens, segments, vocabulary(), longest=longest)
     return [
         b"".join(vocabulary().token_bytes(int(token)) for token in piece).decode()
         for piece in np.split(tokens.ravel(), cuts)[1:]
@@ -29,6 +29,12 @@ def test_word_has_what_follows_it_up_to_the_next_one() -> None:
 
 def test_what_stands_before_the_first_word_belongs_to_it() -> None:
     assert pieces(window('"... one two')) == ['"... one', " two"]
+
+
+def test_word_that_is_too_long_is_broken_into_characters() -> None:
+    tokens = window("one,\u6f22\u5b57 two", END_OF_TEXT, "\u6f22\u5b57.")
+    assert pieces(tokens, longest=8) == ["one,", "\u6f22\u5b57", " two", "\u6f22\u5b57."]
+    assert pieces(tokens, longest=6) == ["one,", "\u6f22\u5b57", " two", "\u6f22", "\u5b57", "."]
 
 
 def test_documents_begin_anew() -> None:
