@@ -27,7 +27,7 @@ import zstandard
 from pyarrow import parquet
 
 from core.corpus_options import CorpusOptions
-from corpora.readers.extractor import HtmlExtractor
+from corpora.readers.children import Children
 from corpora.readers.record import Record
 from corpora.readers.source import SourceFile, read_records
 
@@ -113,12 +113,12 @@ def measure(name: str, data: bytes, directory: Path) -> None:
     path = directory / "stored"
     path.write_bytes(data)
     file = SourceFile(path, filename=name, sha256="0" * 64, id="file_1")
-    with HtmlExtractor() as extractor:
+    with Children() as children:
         began = time.perf_counter()
         num_bytes = sum(
             len(record.text)
             for record in read_records(
-                file, options=CorpusOptions(), notice=lambda _: None, extractor=extractor
+                file, options=CorpusOptions(), notice=lambda _: None, children=children
             )
             if isinstance(record, Record)
         )

@@ -27,7 +27,7 @@ from corpora.cleaning import Cleaner
 from corpora.durable import HashedFile, sync_directory, write_durably
 from corpora.findings import Findings, PieceFindings
 from corpora.progress import Progress, ProgressCallback
-from corpora.readers.extractor import HtmlExtractor
+from corpora.readers.children import Children
 from corpora.readers.record import Dropped, Record
 from corpora.readers.source import SourceFile, read_records
 from corpora.spool import SpoolWriter, piece_damaged
@@ -190,12 +190,12 @@ class _Reading:
 
     def run(self) -> tuple[PieceFindings, list[HashedFile]]:
         """Read them all; answers what was found and the files that were written."""
-        with HtmlExtractor() as extractor, closing(self._spool):
+        with Children() as children, closing(self._spool):
             for index, (file, source) in enumerate(zip(self._files, self.sources, strict=True)):
                 self._findings.begin_file(
                     file.filename, sha256=file.sha256, num_bytes=source.num_bytes
                 )
-                self._read_file(file, index, extractor)
+                self._read_file(file, index, children)
                 self._num_files_read += 1
             return self._findings.result(), self._spool.finish()
 
@@ -211,14 +211,14 @@ class _Reading:
             )
         )
 
-    def _read_file(self, file: SourceFile, index: int, extractor: HtmlExtractor) -> None:
+    def _read_file(self, file: SourceFile, index: int, children: Children) -> None:
         num_parts = 0
         records = read_records(
             file,
             options=self._options,
             notice=self._findings.bad_bytes,
             consumed=self._consumed,
-            extractor=extractor,
+            children=children,
             scratch=self._scratch,
         )
         for number, record in enumerate(records):

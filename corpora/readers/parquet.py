@@ -14,14 +14,13 @@ import orjson
 from corpora.readers.csv import no_such_column
 from corpora.readers.decoding import decode_line
 from corpora.readers.origin import Origin
+from corpora.readers.parquet_children import ParquetChildren
 from corpora.readers.record import Dropped, Notice, Record
-from corpora.sandbox import Sandbox, SandboxDied, SandboxLimits
+from corpora.sandbox import Sandbox, SandboxDied
 
-_MODULE: Final = "corpora.readers.parquet_process"
 _MAGIC: Final = b"PAR1"
 _BYTES_PER_ROW: Final = 8
 _FIRST_PRINTABLE: Final = 0x20
-LIMITS: Final = SandboxLimits(memory_bytes=3 * 2**29, cpu_seconds=60)
 
 
 def is_parquet(head: bytes) -> bool:
@@ -35,9 +34,10 @@ def read_parquet(
     *,
     text_field: str,
     notice: Notice,
+    num_bytes: int,
     origin: Origin,
+    children: ParquetChildren,
     advanced: Callable[[float], None] = lambda _: None,
-    limits: SandboxLimits = LIMITS,
 ) -> Iterator[Record | Dropped]:
     """Yield each row's text, or why it has none.
 
@@ -45,19 +45,18 @@ def read_parquet(
         file: open for random access.
         text_field: the column that holds the text.
         notice: told of undecodable bytes, in columns of binary data.
+        num_bytes: the file's size.
         origin: what is read, for errors.
+        children: one of them reads it.
         advanced: told now and then what share of the rows was read.
-        limits: the child's.
 
     Raises:
         BadData: it is damaged, a bomb, needs more memory or time than is allowed, or has no such
             column.
         SandboxDied: no child can be started.
     """
-    with Sandbox(_MODULE, file=file, limits=limits) as sandbox:
-        sandbox.receive()  # that no child can be started is no file's fault
+    with children.asked(file, num_bytes=num_bytes, column=text_field) as sandbox:
         try:
-            sandbox.send(text_field.encode(errors="replace"))
             about, _ = _frame(sandbox)
             if problem := about.get("problem"):
                 raise _refusal(problem, about, text_field, origin)

@@ -1,13 +1,14 @@
-"""``python -m corpora.readers.parquet_process DESCRIPTOR``: one column's texts, frame by frame.
+"""``python -m corpora.readers.parquet_process [DESCRIPTOR]``: columns' texts, frame by frame.
 
-A limited child of ``corpora.readers.parquet``. The parent's only frame is the column's name. The
-child's first is empty and says that it is ready; the others are a line of JSON and then bytes:
+A limited child of ``corpora.readers.parquet_children``. The parent's frames are a column's name
+and, where there is no descriptor of one large file, a whole file, as often as it likes. The child's
+first frame is empty and says that it is ready; its others are a line of JSON and then bytes:
 
     {"rows": ..., "columns": [...], "problem": null | "no_column" | "not_text"}
     {"lengths": [...]}    a batch: the texts' lengths, null for none, negative for one too long;
                           behind the line the texts themselves, but for those too long
     {"end": true}
-    {"problem": "damaged" | "memory"}    at any time, and the last
+    {"problem": "damaged" | "memory"}    at any time, and the last about this file
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _MAX_COLUMNS_SHOWN: Final = 100
 
 
 def main() -> None:
-    """Send every row of the column."""
+    """Send every row of the columns asked for."""
     # within the limits; Arrow's own allocators reserve more address space than they use
     os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
     confinement = Confinement()
@@ -42,15 +43,22 @@ def main() -> None:
 
     pa.set_cpu_count(1)
     confinement.send()
-    column = (confinement.receive() or b"").decode()
-    try:
-        with os.fdopen(int(sys.argv[1]), "rb") as file:
-            table = parquet.ParquetFile(file, buffer_size=_PAGE_BUFFER_BYTES, pre_buffer=False)
-            _send_column(confinement, table, column)
-    except MemoryError:  # Arrow's is one too
-        _send(confinement, {"problem": "memory"})
-    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError):
-        _send(confinement, {"problem": "damaged"})
+    descriptor = int(sys.argv[1]) if len(sys.argv) > 1 else None
+    while (column := confinement.receive()) is not None:
+        try:
+            with (
+                os.fdopen(descriptor, "rb")
+                if descriptor is not None
+                else pa.BufferReader(confinement.receive() or b"")
+            ) as file:
+                table = parquet.ParquetFile(file, buffer_size=_PAGE_BUFFER_BYTES, pre_buffer=False)
+                _send_column(confinement, table, column.decode())
+        except MemoryError:  # Arrow's is one too
+            _send(confinement, {"problem": "memory"})
+        except (pa.ArrowException, OSError, ValueError, TypeError, KeyError):
+            _send(confinement, {"problem": "damaged"})
+        # the next file has as much memory as the first
+        pa.default_memory_pool().release_unused()
 
 
 def _send_column(confinement: Confinement, table: parquet.ParquetFile, column: str) -> None:

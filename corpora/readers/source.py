@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.corpus_options import CorpusOptions
-from corpora.readers.extractor import HtmlExtractor
+from corpora.readers.children import Children
 from corpora.readers.origin import DEFAULT_LIMITS, DecompressionLimits, Origin
 from corpora.readers.record import Dropped, Notice, Record
 from corpora.readers.stored import StoredFile
@@ -32,7 +32,7 @@ def read_records(
     notice: Notice,
     limits: DecompressionLimits = DEFAULT_LIMITS,
     consumed: Callable[[int], None] = lambda _: None,
-    extractor: HtmlExtractor | None = None,
+    children: Children | None = None,
     scratch: Path | None = None,
 ) -> Iterator[Record | Dropped]:
     """Stream a file's records; a file that is empty or no text at all is one dropped record.
@@ -45,8 +45,8 @@ def read_records(
         notice: told of every place with bad bytes.
         limits: what compressed files and archives may become.
         consumed: told how many bytes of the stored file were read; in the end, of all of them.
-        extractor: takes the main text of pages; give one where there are many files, since each
-            starts a process.
+        children: take pages and tables apart; give them where there are many files, since they
+            are processes.
         scratch: where zip archives and Parquet files that stand in compressions or archives lie
             meanwhile, without a name; the system's temporary directory if it is not given.
 
@@ -59,7 +59,7 @@ def read_records(
         unpacker = Unpacker(
             options=options,
             notice=notice,
-            extractor=extractor or stack.enter_context(HtmlExtractor()),
+            children=children or stack.enter_context(Children()),
             scratch=scratch,
         )
         origin = Origin(file.filename, num_bytes=stored.num_bytes, limits=limits)

@@ -15,6 +15,7 @@ from typing import BinaryIO, Final, Literal, cast
 
 from core.corpus_options import CorpusOptions
 from core.errors import BadData
+from corpora.readers.children import Children
 from corpora.readers.compression import compression_of, decompress
 from corpora.readers.csv import read_csv
 from corpora.readers.decoding import (
@@ -24,7 +25,6 @@ from corpora.readers.decoding import (
     may_be_another_encoding,
     with_head,
 )
-from corpora.readers.extractor import HtmlExtractor
 from corpora.readers.html import is_html, read_html
 from corpora.readers.jsonl import read_jsonl
 from corpora.readers.members import Member
@@ -94,13 +94,13 @@ class Unpacker:
         *,
         options: CorpusOptions,
         notice: Notice,
-        extractor: HtmlExtractor,
+        children: Children,
         scratch: Path | None,
     ) -> None:
         """``scratch`` is where what needs random access is laid meanwhile, without a name."""
         self._options = options
         self._notice = notice
-        self._extractor = extractor
+        self._children = children
         self._scratch = scratch
 
     def read(self, stored: StoredFile, origin: Origin) -> Iterator[Record | Dropped]:
@@ -217,10 +217,10 @@ class Unpacker:
                     types=_WARC_TYPES[self._options.format],
                     notice=notice,
                     origin=origin,
-                    extractor=self._extractor,
+                    extractor=self._children.pages,
                 )
             case "html":
-                return read_html(pieces, notice=notice, extractor=self._extractor)
+                return read_html(pieces, notice=notice, extractor=self._children.pages)
             case text_format:
                 return self._read_text(content, text_format, notice)
 
@@ -240,7 +240,9 @@ class Unpacker:
                 file,
                 text_field=self._options.text_field,
                 notice=notice,
+                num_bytes=num_bytes,
                 origin=content.origin,
+                children=self._children.tables,
                 advanced=lambda share: (
                     stored.meter.reach(int(share * num_bytes)) if stored else None
                 ),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.corpus_options import CorpusFormat, CorpusOptions
-from corpora.readers.extractor import HtmlExtractor
+from corpora.readers.children import Children
 from corpora.readers.origin import DEFAULT_LIMITS, DecompressionLimits
 from corpora.readers.record import BadBytes, Dropped, Record
 from corpora.readers.source import SourceFile, read_records
@@ -34,13 +34,13 @@ Read = Callable[..., Reading]
 
 
 @pytest.fixture(scope="session")
-def extractor() -> Iterator[HtmlExtractor]:
-    with HtmlExtractor() as extractor:
-        yield extractor
+def children() -> Iterator[Children]:
+    with Children() as children:
+        yield children
 
 
 @pytest.fixture
-def read(tmp_path: Path, extractor: HtmlExtractor) -> Read:
+def read(tmp_path: Path, children: Children) -> Read:
     """Read bytes as an uploaded file; nothing may be left of it but what was stored."""
     scratch = tmp_path / "scratch"
     scratch.mkdir()
@@ -65,7 +65,7 @@ def read(tmp_path: Path, extractor: HtmlExtractor) -> Read:
                     notice=noticed.append,
                     consumed=consumed.append,
                     limits=limits,
-                    extractor=extractor,
+                    children=children,
                     scratch=scratch,
                 )
             )

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from core.corpus_options import CorpusOptions
+from corpora.readers.children import Children
 from corpora.readers.extractor import HtmlExtractor
 from corpora.readers.record import MAX_HTML_BYTES, Dropped, Record
 from corpora.readers.source import SourceFile, read_records
@@ -91,13 +92,13 @@ def test_lone_surrogates_and_nul_in_references_do_no_harm(read: Any) -> None:
 def test_a_page_that_stalls_the_parser_is_dropped_and_the_next_is_read(tmp_path: Path) -> None:
     deep = b"<html>" + b"<div>" * 100_000 + b"deep"
     found: list[Record | Dropped] = []
-    with HtmlExtractor(limits=SandboxLimits(cpu_seconds=1)) as extractor:
+    with Children(pages=HtmlExtractor(limits=SandboxLimits(cpu_seconds=1))) as children:
         for page in (deep, b"<html><p>The next page."):
             stored = tmp_path / "stored"
             stored.write_bytes(page)
             file = SourceFile(stored, filename="a.html", sha256="0" * 64, id="file_1")
             found += read_records(
-                file, options=CorpusOptions(), notice=lambda _: None, extractor=extractor
+                file, options=CorpusOptions(), notice=lambda _: None, children=children
             )
     stalled, following = found
     assert isinstance(stalled, Dropped)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import random
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -10,9 +12,13 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from core.corpus_options import CorpusOptions
 from core.errors import BadData
+from corpora.readers.children import Children
 from corpora.readers.origin import DecompressionLimits
+from corpora.readers.parquet_children import SMALL_BYTES
 from corpora.readers.record import BadBytes, Record
+from corpora.readers.source import SourceFile, read_records
 
 
 def table(**columns: Any) -> bytes:
@@ -116,6 +122,43 @@ def test_a_few_hundred_bytes_that_want_gigabytes_are_refused_by_name(read: Any) 
     assert len(data) < 1000
     with pytest.raises(BadData, match=r"bomb\.parquet cannot be read: .* memory"):
         read(data, "bomb.parquet")
+
+
+def test_small_files_share_a_child_and_none_of_them_its_fate(read: Any, children: Children) -> None:
+    def one(text: str) -> Any:
+        return read(table(text=[text, text + "!"])).texts
+
+    def pid() -> int:
+        assert children.tables._staying is not None
+        return children.tables._staying._process.pid
+
+    assert one("first") == ["first", "first!"]
+    shared_by = pid()
+    assert one("second") == ["second", "second!"]
+    assert pid() == shared_by
+    with pytest.raises(BadData):
+        read(table(text=["one"])[:-5])
+    assert one("third") == ["third", "third!"]
+    assert pid() != shared_by
+
+
+def test_a_file_that_is_left_early_leaves_nothing_to_the_next(
+    read: Any, children: Children, tmp_path: Path
+) -> None:
+    stored = tmp_path / "left"
+    stored.write_bytes(table(text=[f"text {n}" for n in range(2000)]))
+    file = SourceFile(stored, filename="left.parquet", sha256="0" * 64, id="file_1")
+    records = read_records(file, options=CorpusOptions(), notice=lambda _: None, children=children)
+    assert next(iter(records)) == Record("row 1", "text 0")
+    del records
+    assert read(table(text=["another"])).texts == ["another"]
+
+
+def test_a_file_too_large_to_be_sent_has_a_child_of_its_own(read: Any) -> None:
+    noise = random.Random(0).randbytes(SMALL_BYTES).hex()
+    data = table(text=[noise, "more"])
+    assert len(data) > SMALL_BYTES
+    assert read(data).texts == [noise, "more"]
 
 
 def test_rows_that_cost_the_file_nothing_are_a_bomb(read: Any) -> None:
