@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from core.errors import LeaseLost
 from core.processes import ProcessIdentity
 from services import attempts
+from services.attempts import Claim
 from tests.integration.workers.conftest import House, story
 from workers.heartbeat import Heartbeat
 from workers.kinds.corpus_child import CorpusChild, Unfinished
@@ -21,7 +23,7 @@ from workers.messages import FromChild
 from workers.workplace import Workplace
 
 
-def test_no_child_goes_on_when_what_it_says_cannot_be_written(house: House) -> None:
+def claim_of_new_corpus(house: House) -> Claim:
     house.new_corpus()
     with house.database.unit_of_work(project_id=None, write=True) as uow:
         claim = attempts.begin(
@@ -29,17 +31,26 @@ def test_no_child_goes_on_when_what_it_says_cannot_be_written(house: House) -> N
         )
         uow.commit()
     assert claim is not None
-    directory = house.directory / "attempt"
-    directory.mkdir(parents=True)
-    text = house.directory / "story.txt"
-    text.write_text(story(1, num_sentences=20_000))
-    place = Workplace(
+    return claim
+
+
+def workplace(house: House) -> Workplace:
+    return Workplace(
         settings=house.configured(),
         database=house.database,
         store=house.store,
         doorbell=house.doorbell,
         drain=threading.Event(),
     )
+
+
+def test_no_child_goes_on_when_what_it_says_cannot_be_written(house: House) -> None:
+    claim = claim_of_new_corpus(house)
+    directory = house.directory / "attempt"
+    directory.mkdir(parents=True)
+    text = house.directory / "story.txt"
+    text.write_text(story(1, num_sentences=20_000))
+    place = workplace(house)
 
     def refuse(message: FromChild) -> None:
         raise LeaseLost(f"{message.type} is news of somebody else's work")
@@ -67,20 +78,8 @@ def test_no_child_goes_on_when_what_it_says_cannot_be_written(house: House) -> N
 
 
 def test_child_that_has_died_is_replaced_for_the_next_task(house: House) -> None:
-    house.new_corpus()
-    with house.database.unit_of_work(project_id=None, write=True) as uow:
-        claim = attempts.begin(
-            uow, queues=["corpus"], process=ProcessIdentity.of(os.getpid()), lease_seconds=30
-        )
-        uow.commit()
-    assert claim is not None
-    place = Workplace(
-        settings=house.configured(),
-        database=house.database,
-        store=house.store,
-        doorbell=house.doorbell,
-        drain=threading.Event(),
-    )
+    claim = claim_of_new_corpus(house)
+    place = workplace(house)
     text = house.directory / "story.txt"
     text.parent.mkdir(parents=True, exist_ok=True)
     text.write_text(story(1, num_sentences=50))
@@ -114,3 +113,19 @@ def test_child_that_has_died_is_replaced_for_the_next_task(house: House) -> None
         assert not Path(f"/proc/{last}").exists()
     finally:
         heartbeat.stop()
+
+
+def test_what_a_killed_runner_left_on_this_host_goes_with_the_next_attempt(house: House) -> None:
+    place = workplace(house)
+    scratch = place.settings.scratch_dir
+    with subprocess.Popen(["sleep", "60"]) as killed:
+        for name, runner in (("work_killed", killed.pid), ("work_alive", os.getpid())):
+            directory = scratch / name / "f1"
+            directory.mkdir(parents=True)
+            identity = ProcessIdentity.of(runner)
+            (directory / "runner.json").write_text(json.dumps(identity.as_json()))
+        killed.kill()
+    with place.scratch(claim_of_new_corpus(house)):
+        assert not (scratch / "work_killed").exists()
+        assert (scratch / "work_alive" / "f1").exists()
+    assert [left.name for left in scratch.iterdir()] == ["work_alive"]
