@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from corpora.documents import Document, iter_documents, read_manifest
+from corpora.documents import read_manifest
 from corpora.encoders.base import Ids
 from corpora.encoders.opening import open_encoder
 from corpora.split_names import SplitName
+from corpora.text_sample import sample_texts
 from corpora.vocabulary import NUM_SPECIAL_TOKENS
 
 MEASURED_BYTES: Final = 10_000_000
@@ -22,7 +21,7 @@ MAX_SOURCES: Final = 100
 """Those with the most text measured; what a tokenizer says of itself stays small."""
 
 _WORD = re.compile(r"[^\W_]+")
-_BATCH_DOCUMENTS = 512
+_BATCH_TEXTS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +40,15 @@ class SourceStats:
 
 @dataclass(frozen=True, slots=True)
 class TokenizerStats:
-    """How well a tokenizer fits its corpus, on held-out text."""
+    """How well a tokenizer fits a corpus, on held-out text."""
 
     bytes_per_token: float
     """UTF-8 bytes of held-out text for each token."""
     fertility: float
     unused_share: float
     num_measured_bytes: int
-    num_sample_bytes: int
-    """The text that it was trained on."""
+    num_sample_bytes: int | None
+    """The text that it was trained on; None for an uploaded one."""
     largest_vocab_size: int | None
     """What the text would have given at most; None if it was not exhausted."""
     sources: tuple[SourceStats, ...]
@@ -60,28 +59,32 @@ def measure(
     *,
     tokenizer_json: bytes,
     vocab_size: int,
-    num_sample_bytes: int,
-    largest_vocab_size: int | None,
+    num_sample_bytes: int | None = None,
+    largest_vocab_size: int | None = None,
 ) -> TokenizerStats:
     """Encode at most 10 MB of held-out text, or of training text where nothing is held out.
+
+    Of more text than that, a sample of all files.
 
     Args:
         corpus_directory: the corpus.
         tokenizer_json: the tokenizer.
         vocab_size: the number of its tokens.
-        num_sample_bytes: the text that it was trained on.
+        num_sample_bytes: the text that it was trained on, if it was trained here.
         largest_vocab_size: what that text would have given at most, if it was exhausted.
     """
-    sample = (document.text for document in _measured_documents(corpus_directory))
-    encoder = open_encoder(tokenizer_json, sample)
+    held_out = read_manifest(corpus_directory).splits["validation"].num_bytes
+    split: SplitName = "validation" if held_out else "train"
+    texts = list(sample_texts(corpus_directory, split, max_bytes=MEASURED_BYTES))
+    encoder = open_encoder(tokenizer_json, (sampled.text for sampled in texts))
     every = _Tally(vocab_size)
     by_file: dict[str, _Tally] = {}
-    documents = _measured_documents(corpus_directory)
-    for batch in iter(lambda: list(islice(documents, _BATCH_DOCUMENTS)), []):
-        encoded = encoder.encode_batch([document.text for document in batch])
-        for document, ids in zip(batch, encoded, strict=True):
-            every.add(document.text, ids)
-            by_file.setdefault(document.file, _Tally(vocab_size)).add(document.text, ids)
+    for start in range(0, len(texts), _BATCH_TEXTS):
+        batch = texts[start : start + _BATCH_TEXTS]
+        encoded = encoder.encode_batch([sampled.text for sampled in batch])
+        for sampled, ids in zip(batch, encoded, strict=True):
+            every.add(sampled.text, ids)
+            by_file.setdefault(sampled.file, _Tally(vocab_size)).add(sampled.text, ids)
     largest_first = sorted(by_file.items(), key=lambda item: (-item[1].num_bytes, item[0]))
     return TokenizerStats(
         bytes_per_token=every.bytes_per_token,
@@ -92,17 +95,6 @@ def measure(
         largest_vocab_size=largest_vocab_size,
         sources=tuple(tally.of_file(file) for file, tally in largest_first[:MAX_SOURCES]),
     )
-
-
-def _measured_documents(corpus_directory: Path) -> Iterator[Document]:
-    held_out = read_manifest(corpus_directory).splits["validation"].num_bytes
-    split: SplitName = "validation" if held_out else "train"
-    num_bytes = 0
-    for document in iter_documents(corpus_directory, split):
-        yield document
-        num_bytes += len(document.text.encode())
-        if num_bytes >= MEASURED_BYTES:
-            return
 
 
 class _Tally:

@@ -6,23 +6,21 @@ All three algorithms work on bytes and begin with the same special tokens.
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import xxhash
 from tokenizers import Tokenizer, models
 
 from core.errors import BadData, InvalidRequest
 from core.sizing import default_vocab_size
 from core.tokenizer_algorithms import TOKENIZER_ALGORITHMS, TokenizerAlgorithm
 from corpora.byte_pairs import BytePairs, learn_byte_pairs
-from corpora.documents import CorpusManifest, iter_documents, read_manifest
+from corpora.documents import CorpusManifest, read_manifest
 from corpora.fast_word_counts import FastWordCounter
-from corpora.pieces import pieces
 from corpora.progress import Progress, ProgressCallback
+from corpora.text_sample import sample_texts
 from corpora.tokenizer import MAX_WORD_CHARACTERS, short_word_splitter, word_splitter
 from corpora.tokenizer_file import serialise
 from corpora.tokenizer_statistics import TokenizerStats, measure
@@ -41,7 +39,6 @@ SMALLEST_VOCAB_SIZE: Final = NUM_SPECIAL_TOKENS + 256
 
 _COUNTED = 0.5
 _LEARNED = 0.9
-_HASH_RANGE = 2**64
 _BYTES_PER_CHECK = 2**21
 
 OnLearned = Callable[[float], None]
@@ -92,7 +89,7 @@ def train_tokenizer(
             f"vocab_size {vocab_size} cannot be reached on this text; "
             f"the largest possible is {reached}",
             code="vocabulary_too_large",
-            param="tokenizer.vocab_size",
+            param="vocab_size",
         )
     progress(Progress("measuring", _LEARNED, bytes=sample.num_bytes))
     stats = measure(
@@ -117,14 +114,14 @@ def _check_request(vocab_size: int | None, algorithm: str) -> TokenizerAlgorithm
         raise InvalidRequest(
             f"vocab_size {vocab_size} is too small: {NUM_SPECIAL_TOKENS} special tokens and 256 "
             f"bytes make {SMALLEST_VOCAB_SIZE}",
-            param="tokenizer.vocab_size",
+            param="vocab_size",
         )
     for known in TOKENIZER_ALGORITHMS:
         if algorithm == known:
             return known
     raise InvalidRequest(
         f"algorithm {algorithm!r} is not available; known: {', '.join(TOKENIZER_ALGORITHMS)}",
-        param="tokenizer.algorithm",
+        param="algorithm",
     )
 
 
@@ -139,14 +136,14 @@ class Sample:
 def count_sample(
     corpus_directory: Path, manifest: CorpusManifest, progress: ProgressCallback
 ) -> Sample:
-    """Count the words of the training split, or of documents of it chosen by their hash."""
+    """Count the words of the training split, or of a sample of it."""
     expected = max(1, min(MAX_SAMPLE_BYTES, manifest.splits["train"].num_bytes))
     counter = FastWordCounter() if expected >= WORTHWHILE_BYTES else WordCounter()
     num_bytes = 0
     checked = 0
-    for piece in _chosen(corpus_directory, manifest):
-        counter.add(piece)
-        num_bytes += len(piece.encode())
+    for sampled in sample_texts(corpus_directory, "train", max_bytes=MAX_SAMPLE_BYTES):
+        counter.add(sampled.text)
+        num_bytes += len(sampled.text.encode())
         if num_bytes - checked >= _BYTES_PER_CHECK:
             checked = num_bytes
             share = _COUNTED * min(1.0, num_bytes / expected)
@@ -154,21 +151,6 @@ def count_sample(
             if counter.num_unique_bytes() > MAX_UNIQUE_BYTES:
                 break
     return Sample(counter.counts(), num_bytes)
-
-
-def _chosen(corpus_directory: Path, manifest: CorpusManifest) -> Iterator[str]:
-    """Documents to train on, in pieces: all of them, or those with the least hashes."""
-    available = max(1, manifest.splits["train"].num_bytes)
-    threshold = math.floor(_HASH_RANGE * min(1.0, MAX_SAMPLE_BYTES / available))
-    room = MAX_SAMPLE_BYTES
-    for document in iter_documents(corpus_directory, "train"):
-        data = document.text.encode()
-        if xxhash.xxh3_64_intdigest(data) >= threshold:
-            continue
-        room -= len(data)
-        if room < 0:
-            return
-        yield from pieces(document.text)
 
 
 def learn_tokenizer(
