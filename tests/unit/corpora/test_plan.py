@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpora.plan import SourceSize, plan_pieces
+from corpora.plan import FILES_PER_PIECE, SourceSize, plan_pieces
 
 
 def sizes(*num_bytes: int) -> list[SourceSize]:
@@ -19,6 +19,11 @@ def sizes(*num_bytes: int) -> list[SourceSize]:
 def test_a_piece_is_filled_until_the_next_file_would_be_too_much() -> None:
     planned = plan_pieces(sizes(40, 60, 1, 300, 20, 20), bytes_per_piece=100)
     assert planned == [["file_0", "file_1"], ["file_2"], ["file_3"], ["file_4", "file_5"]]
+
+
+def test_a_piece_never_has_too_many_files_however_small() -> None:
+    planned = plan_pieces(sizes(*[0] * (FILES_PER_PIECE + 1)))
+    assert [len(piece) for piece in planned] == [FILES_PER_PIECE, 1]
 
 
 def test_no_files_make_no_pieces() -> None:
