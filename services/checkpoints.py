@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from core.deciding_metric import deciding_metric
 from core.errors import CheckpointDamaged, Conflict
 from core.lifecycle import CheckpointStatus
 from core.spec import CheckpointSpec
@@ -20,8 +21,6 @@ from services.attempts import Claim
 from storage.base import Store, StoredObject
 
 MANIFEST_NAME: Final = "manifest.json"
-DECIDING_METRIC: Final = "validation/loss"
-"""The best checkpoint has the lowest."""
 PRUNING_DELAY: Final = timedelta(minutes=2)
 """How long a checkpoint stays after it fell out of those that its job keeps: time to fetch it."""
 
@@ -240,20 +239,16 @@ def _deletion(store: Store, prefix: str) -> Callable[[], None]:
 
 def _review(uow: UnitOfWork, job: Job) -> None:
     """After a change: which checkpoint is the latest, which the best, which are not needed."""
+    spec = job.spec or {}
     complete = uow.checkpoints.of_job(job.id)
-    best_first = sorted(complete, key=_loss)
+    metric = deciding_metric(spec["model"]["architecture"])
+    best_first = sorted(complete, key=lambda checkpoint: metric.order(checkpoint.metrics))
     job.latest_checkpoint_id = complete[-1].id if complete else None
     job.best_checkpoint_id = best_first[0].id if complete else None
-    wanted = CheckpointSpec.model_validate((job.spec or {})["checkpoints"])
+    wanted = CheckpointSpec.model_validate(spec["checkpoints"])
     needed = {row.id for row in (*complete[-wanted.keep_last :], *best_first[: wanted.keep_best])}
     for row in complete:
         if row.pinned or row.id in needed:
             row.unneeded_since = None
         else:
             row.unneeded_since = row.unneeded_since or uow.now()
-
-
-def _loss(checkpoint: Checkpoint) -> float:
-    """What is compared; without a measurement it is the worst."""
-    loss = checkpoint.metrics.get(DECIDING_METRIC)
-    return math.inf if loss is None else float(loss)

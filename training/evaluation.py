@@ -37,6 +37,8 @@ NUM_GUESSES: Final = 5
 
 _SAMPLED_BLOCKS: Final = 64
 _TOKENS_PER_BLOCK: Final = 2**14
+_MOST_SCORES: Final = 2**28
+"""Of a batch, 1 GiB in fp32: training never holds them all, so its micro-batch may be too large."""
 
 
 class LanguageModel(Protocol):
@@ -118,7 +120,8 @@ def evaluate(
             guesses the next word and an encoder removed ones whatever the objective was, so that
             jobs can be compared.
         vocabulary: of the dataset's tokenizer.
-        micro_batch: sequences at a time; every batch has the same shape.
+        micro_batch: sequences at a time, fewer where their scores would fill the memory; every
+            batch has the same shape.
         device: where the model is.
 
     Returns:
@@ -209,7 +212,8 @@ def _batches(
     remover = remover_for(objective, vocabulary=vocabulary, context_length=context_length)
     windows = TokenWindows(split, remover)
     num_windows = min(windows.count, max(1, spec.evaluation.max_tokens // context_length))
-    size = min(micro_batch, num_windows)
+    scores_each = (remover.num_labels or context_length) * vocabulary.size
+    size = min(micro_batch, num_windows, max(1, _MOST_SCORES // scores_each))
     for first in range(0, num_windows, max(1, size)):
         wanted_B = np.arange(first, first + size, dtype=np.int64)
         # the last batch is filled up with windows that do not count, so that its shape is the same

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -176,14 +176,22 @@ class Office:
             making.finish_dataset(uow, claim, dataset=made, doorbell=self.doorbell)
             uow.commit()
 
-    def commit_checkpoint(self, claim: Claim, *, step: int, loss: float | None = None) -> str:
+    def commit_checkpoint(
+        self,
+        claim: Claim,
+        *,
+        step: int,
+        loss: float | None = None,
+        metrics: Mapping[str, float] | None = None,
+    ) -> str:
         prefix = keys.checkpoint(claim.subject_id, step, claim.fence)
         objects = []
         for name in ("model.safetensors", "manifest.json"):
             writer = self.store.writer(prefix + name)
             writer.write(f"{name} {step}".encode())
             objects.append(writer.commit())
-        metrics = {} if loss is None else {"validation/loss": loss}
+        if metrics is None:
+            metrics = {} if loss is None else {"validation/loss": loss}
         with self.database.unit_of_work(write=True) as uow:
             stored = StoredCheckpoint(
                 step=step, tokens=step * 10, prefix=prefix, metrics=metrics, objects=objects

@@ -146,3 +146,14 @@ def test_broker_that_is_away_keeps_nothing_from_being_pruned(
     settings = Settings(data_dir=tmp_path, lease_seconds=600)
     Reconciler(office.database, DeadBroker(), office.store, settings).run_once()
     assert office.steps_saved(claim.subject_id) == [2]
+
+
+def test_best_checkpoint_is_the_one_that_users_of_its_kind_of_model_would_choose(
+    office: Office,
+) -> None:
+    claim = begin(office, keep_last=3, keep_best=1)
+    first, second = "validation/bits_per_byte", "validation/loss"
+    office.commit_checkpoint(claim, step=1, metrics={first: 2.0, second: 1.0})
+    best = office.commit_checkpoint(claim, step=2, metrics={first: 1.5, second: 3.0})
+    office.commit_checkpoint(claim, step=3, metrics={second: 0.5})
+    assert office.job(claim.subject_id).best_checkpoint_id == best
