@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 
 from core.cleaning_options import CleaningOptions
 from corpora.composition import composed
-from corpora.decontamination import read_evaluation
+from corpora.decontamination import Evaluation
 from corpora.language import DEFAULT_MIN_CONFIDENCE, LanguageIdentifier
 from corpora.quality import Quality
 from corpora.readers.decoding import is_text, without_nul
 from corpora.readers.record import Dropped, Notice, Record, excerpt
-from corpora.readers.source import SourceFile
 from corpora.redaction import redact
 
 _LINE_ENDINGS = ("\r\n", "\r", "\v", "\f", "\x85")
@@ -37,35 +36,16 @@ class Cleaned:
 class Cleaner:
     """Cleans records one by one, as the options of a corpus say."""
 
-    def __init__(
-        self,
-        options: CleaningOptions,
-        *,
-        evaluation_file: SourceFile | None = None,
-        text_field: str = "text",
-    ) -> None:
-        """Make ready to clean.
-
-        Args:
-            options: what to do.
-            evaluation_file: the file that ``options.decontaminate`` names.
-            text_field: where that file has its texts, if it has fields.
-
-        Raises:
-            BadData: the evaluation file cannot be used.
-        """
+    def __init__(self, options: CleaningOptions, *, evaluation: Evaluation | None = None) -> None:
+        """Make ready to do what ``options`` say; ``evaluation`` is what they name, if they do."""
         self._normalises = options.profile != "none"
         self._removals = options.remove
         self._languages = options.languages
         self._identifier = LanguageIdentifier(min_confidence=_min_confidence(options))
         self._quality = Quality(options.filters)
-        limits = options.filters.contaminated
-        assert bool(limits) == (evaluation_file is not None), "the file named is not at hand"
-        self._evaluation = (
-            read_evaluation(evaluation_file, text_field=text_field, limits=limits)
-            if evaluation_file is not None and limits
-            else None
-        )
+        is_asked_for = bool(options.filters.contaminated)
+        assert is_asked_for == (evaluation is not None), "the file named is not at hand"
+        self._evaluation = evaluation
 
     def clean(self, record: Record, *, notice: Notice) -> Cleaned | Dropped:
         """Clean one record.

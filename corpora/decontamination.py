@@ -42,12 +42,18 @@ class _Numbers(dict[str, int]):
 class Evaluation:
     """The texts of an evaluation, as sets of hashed runs of words."""
 
-    def __init__(self, texts: Iterable[str], *, limits: Contaminated) -> None:
+    def __init__(self, texts: Iterable[str], *, limits: Contaminated, sha256: str) -> None:
         """Take in the texts.
+
+        Args:
+            texts: those of the evaluation.
+            limits: how long runs of words are.
+            sha256: of the file that they stand in.
 
         Raises:
             BadData: they are too long, or none of them is long enough.
         """
+        self.sha256 = sha256
         self._limits = limits
         self._number_of = _Numbers()
         self._hashes = self._known_runs(texts)
@@ -98,22 +104,22 @@ class Evaluation:
         )
 
 
-def read_evaluation(file: SourceFile, *, text_field: str, limits: Contaminated) -> Evaluation:
+def read_evaluation(file: SourceFile, *, options: CorpusOptions) -> Evaluation:
     """The evaluation in a file, which may have any format that a corpus's files may have.
 
     Args:
-        file: the file, as the readers take it.
-        text_field: where the texts are, if it has fields.
-        limits: how long runs of words are.
+        file: the one that ``options.clean.decontaminate`` names.
+        options: those of the corpus.
 
     Raises:
         BadData: the file cannot be read, is too large or holds nothing that can be compared.
     """
-    records = read_records(
-        file, options=CorpusOptions(text_field=text_field), notice=lambda _: None
-    )
+    limits = options.clean.filters.contaminated
+    assert limits, "no evaluation is asked for"
+    of_evaluation = CorpusOptions(text_field=options.text_field)
+    records = read_records(file, options=of_evaluation, notice=lambda _: None)
     texts = (record.text for record in records if isinstance(record, Record))
-    return Evaluation(texts, limits=limits)
+    return Evaluation(texts, limits=limits, sha256=file.sha256)
 
 
 def words_of(text: str) -> list[str]:

@@ -19,6 +19,7 @@ from typing import Any, Final
 from core.corpus_options import CorpusOptions
 from core.errors import BadData
 from corpora.clusters import ClusterExamples
+from corpora.decontamination import read_evaluation
 from corpora.deduplicate import Duplicates, find_repeats, no_duplicates
 from corpora.documents import (
     DOCUMENTS_NAME,
@@ -70,6 +71,7 @@ def build_corpus(
     Raises:
         BadData: a file is damaged or a bomb (the message names it), or nothing at all is left.
     """
+    evaluation = read_evaluation(evaluation_file, options=options) if evaluation_file else None
     with _room_in(scratch) as room:
         pieces: list[Path] = []
         for planned, part in _planned(files, progress):
@@ -77,7 +79,7 @@ def build_corpus(
             read_piece(
                 planned,
                 options=options,
-                evaluation_file=evaluation_file,
+                evaluation=evaluation,
                 directory=pieces[-1],
                 progress=part,
             )

@@ -24,6 +24,7 @@ from pydantic import Field, ValidationError
 from core.corpus_options import CorpusOptions
 from core.frozen import Frozen
 from corpora.cleaning import Cleaner
+from corpora.decontamination import Evaluation
 from corpora.durable import HashedFile, sync_directory, write_durably
 from corpora.findings import Findings, PieceFindings
 from corpora.progress import Progress, ProgressCallback
@@ -69,7 +70,7 @@ def read_piece(
     files: Sequence[SourceFile],
     *,
     options: CorpusOptions,
-    evaluation_file: SourceFile | None = None,
+    evaluation: Evaluation | None = None,
     directory: Path,
     progress: ProgressCallback,
 ) -> PieceManifest:
@@ -78,7 +79,7 @@ def read_piece(
     Args:
         files: in any order; they are read in canonical order.
         options: what to do with them.
-        evaluation_file: the one that ``options.clean.decontaminate`` names.
+        evaluation: what ``options.clean.decontaminate`` names; read once for many pieces.
         directory: where the piece goes; made if it is missing, and should otherwise be empty.
         progress: told how far it is.
 
@@ -86,7 +87,7 @@ def read_piece(
         BadData: a file is damaged or a bomb; the message names it.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    cleaner = Cleaner(options.clean, evaluation_file=evaluation_file, text_field=options.text_field)
+    cleaner = Cleaner(options.clean, evaluation=evaluation)
     reading = _Reading(
         files,
         options=options,
@@ -105,7 +106,7 @@ def read_piece(
         num_documents=reading.num_documents,
         num_bytes=reading.num_bytes,
         sources=tuple(reading.sources),
-        evaluation_sha256=evaluation_file.sha256 if evaluation_file else None,
+        evaluation_sha256=evaluation.sha256 if evaluation else None,
         files=tuple(
             PieceFile(name=file.path.name, num_bytes=file.num_bytes, sha256=file.sha256)
             for file in written

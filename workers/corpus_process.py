@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from core.corpus_options import CorpusOptions
+from corpora.decontamination import Evaluation, read_evaluation
 from corpora.documents import CorpusManifest, read_manifest
 from corpora.encode import TokenShardManifest, encode_shard, join_dataset, open_shard_encoder
 from corpora.encoders.base import Encoder
@@ -35,31 +36,34 @@ _SECONDS_BETWEEN_LINES: Final = 0.5
 def perform(directory: Path, task: Task, output: Output, orders: PipeOrders) -> NoReturn:
     """Do one task after another until the runner has had enough, and kills."""
     del directory  # each task has its own
-    encoders = _Encoders()
+    kept = _Kept()
     while True:
-        result = _carry_out(task, _Line(output), encoders)
+        result = _carry_out(task, _Line(output), kept)
         output.send(Finished(result=result))
         task = orders.next_task()
 
 
-def _carry_out(
-    task: Task, tell: Callable[[Progress], None], encoders: _Encoders
-) -> Mapping[str, Any]:
+def _carry_out(task: Task, tell: Callable[[Progress], None], kept: _Kept) -> Mapping[str, Any]:
     """Make what ``task["make"]`` names; answers what its runner has to know of it."""
     directory = Path(task["directory"])
     # An earlier attempt at the very same may have left something; a maker wants an empty place.
     shutil.rmtree(directory, ignore_errors=True)
+    if task["make"] == "piece":
+        return _make_piece(task, directory, tell, kept)
     if task["make"] == "shards":
-        return _make_shards(task, directory, tell, encoders)
+        return _make_shards(task, directory, tell, kept)
     return _MAKERS[task["make"]](task, directory, tell)
 
 
-def _make_piece(task: Task, directory: Path, tell: Callable[[Progress], None]) -> Mapping[str, Any]:
-    evaluation_file = task["evaluation_file"]
+def _make_piece(
+    task: Task, directory: Path, tell: Callable[[Progress], None], kept: _Kept
+) -> Mapping[str, Any]:
+    options = CorpusOptions.model_validate(task["options"], strict=False)
+    file = task["evaluation_file"]
     manifest = read_piece(
         [_source(file) for file in task["files"]],
-        options=CorpusOptions.model_validate(task["options"], strict=False),
-        evaluation_file=None if evaluation_file is None else _source(evaluation_file),
+        options=options,
+        evaluation=None if file is None else kept.evaluation(_source(file), options=options),
         directory=directory,
         progress=tell,
     )
@@ -111,11 +115,11 @@ def _check_tokenizer(
 
 
 def _make_shards(
-    task: Task, directory: Path, tell: Callable[[Progress], None], encoders: _Encoders
+    task: Task, directory: Path, tell: Callable[[Progress], None], kept: _Kept
 ) -> Mapping[str, Any]:
     corpus, shards = Path(task["corpus"]), task["shards"]
     tokenizer_json = Path(task["tokenizer"]).read_bytes()
-    encoder = encoders.find(corpus, shards[0], tokenizer_json=tokenizer_json)
+    encoder = kept.encoder(corpus, shards[0], tokenizer_json=tokenizer_json)
     made = [
         encode_shard(
             corpus,
@@ -148,7 +152,6 @@ def _source(file: Mapping[str, Any]) -> SourceFile:
 
 
 _MAKERS: Final = {
-    "piece": _make_piece,
     "corpus": _make_corpus,
     "tokenizer": _make_tokenizer,
     "uploaded_tokenizer": _check_tokenizer,
@@ -156,13 +159,20 @@ _MAKERS: Final = {
 }
 
 
-class _Encoders:
-    """Keeps the last encoder: a dataset's pieces follow each other, and testing one takes time."""
+class _Kept:
+    """What one piece needs and the next one as well, and what takes long to make ready."""
 
     def __init__(self) -> None:
         self._opened: tuple[str, bytes, Encoder] | None = None
+        self._known: tuple[str, CorpusOptions, Evaluation] | None = None
 
-    def find(self, corpus: Path, shard: str, *, tokenizer_json: bytes) -> Encoder:
+    def evaluation(self, file: SourceFile, *, options: CorpusOptions) -> Evaluation:
+        """The evaluation that the documents of this corpus must not quote."""
+        if self._known is None or self._known[:2] != (file.id, options):
+            self._known = file.id, options, read_evaluation(file, options=options)
+        return self._known[2]
+
+    def encoder(self, corpus: Path, shard: str, *, tokenizer_json: bytes) -> Encoder:
         """An encoder that gives the right ids on this corpus."""
         digest = read_manifest(corpus).digest
         if self._opened is None or self._opened[:2] != (digest, tokenizer_json):

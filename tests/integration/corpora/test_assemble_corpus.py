@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from core.corpus_options import CorpusOptions
 from core.errors import BadData
+from corpora.decontamination import read_evaluation
 from corpora.documents import CorpusManifest, iter_documents
 from corpora.pipeline import assemble_corpus
 from corpora.plan import SourceSize, plan_pieces
@@ -76,6 +77,7 @@ def make(
     """Read and put together, as several workers would; ``base`` is extended by ``contents``."""
     files = sources(root, contents)
     checked = CorpusOptions.model_validate(options)
+    evaluation = read_evaluation(evaluation_file, options=checked) if evaluation_file else None
     sizes = [SourceSize(f.id, f.filename, f.sha256, f.path.stat().st_size) for f in files]
     by_id = {file.id: file for file in files}
     pieces = list(base.pieces) if base else []
@@ -84,7 +86,7 @@ def make(
         read_piece(
             [by_id[id_] for id_ in ids],
             options=checked,
-            evaluation_file=evaluation_file,
+            evaluation=evaluation,
             directory=pieces[-1],
             progress=lambda _: None,
         )

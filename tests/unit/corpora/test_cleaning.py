@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import unicodedata
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,9 +8,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.cleaning_options import CleaningOptions
+from core.quality_filters import Contaminated
 from corpora.cleaning import Cleaned, Cleaner, normalise
+from corpora.decontamination import Evaluation
 from corpora.readers.record import BadBytes, Dropped, Record
-from corpora.readers.source import SourceFile
 
 PROSE = (
     "The children of the village walked along the river and talked of the summer that was over. "
@@ -157,12 +157,14 @@ def test_addresses_are_replaced_and_counted_where_that_is_asked_for() -> None:
     assert (untouched.text, untouched.redactions) == (text, {})
 
 
-def test_documents_that_quote_the_evaluation_are_dropped(tmp_path: Path) -> None:
-    path = tmp_path / "evaluation.txt"
-    path.write_text("Where was the dog? Asleep between two sacks of flour, white as a ghost.")
-    file = SourceFile(path=path, filename=path.name, sha256="0" * 64, id="file_1")
+def test_documents_that_quote_the_evaluation_are_dropped() -> None:
+    evaluation = Evaluation(
+        ["Where was the dog? Asleep between two sacks of flour, white as a ghost."],
+        limits=Contaminated(),
+        sha256="0" * 64,
+    )
     options = CleaningOptions(profile="light", decontaminate="file_1")
-    cleaner = Cleaner(options, evaluation_file=file)
+    cleaner = Cleaner(options, evaluation=evaluation)
     quoting = f"{PROSE} Where was the dog? Asleep between two sacks of flour: white as A GHOST"
     results = [
         cleaner.clean(Record("line 1", text), notice=lambda _: None)

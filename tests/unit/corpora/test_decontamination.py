@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.cleaning_options import CleaningOptions
+from core.corpus_options import CorpusOptions
 from core.errors import BadData
 from core.quality_filters import Contaminated
 from corpora.decontamination import (
@@ -24,7 +26,7 @@ SHORT = "Name the largest lake of northern Italy, please."
 
 
 def evaluation(*texts: str, **limits: int) -> Evaluation:
-    return Evaluation(texts, limits=Contaminated(**limits))
+    return Evaluation(texts, limits=Contaminated(**limits), sha256="0" * 64)
 
 
 def words(count: int, start: int = 0) -> str:
@@ -94,10 +96,14 @@ def source_file(path: Path) -> SourceFile:
     return SourceFile(path=path, filename=path.name, sha256="0" * 64, id="file_1")
 
 
+def options(text_field: str) -> CorpusOptions:
+    return CorpusOptions(text_field=text_field, clean=CleaningOptions(decontaminate="file_1"))
+
+
 def test_the_evaluation_is_read_as_a_file_of_a_corpus_would_be(tmp_path: Path) -> None:
     path = tmp_path / "questions.jsonl"
     path.write_text("\n".join(json.dumps({"question": text}) for text in (QUESTION, SHORT)))
-    known = read_evaluation(source_file(path), text_field="question", limits=Contaminated())
+    known = read_evaluation(source_file(path), options=options("question"))
     assert known.is_quoted_by(QUESTION)
     assert known.is_quoted_by(SHORT)
 
@@ -106,7 +112,7 @@ def test_an_evaluation_without_a_usable_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "questions.jsonl"
     path.write_text(json.dumps({"question": QUESTION}))
     with pytest.raises(BadData, match="8 words or more") as caught:
-        read_evaluation(source_file(path), text_field="text", limits=Contaminated())
+        read_evaluation(source_file(path), options=options("text"))
     assert (caught.value.error_code, caught.value.param) == (
         "evaluation_empty",
         "clean.decontaminate",
