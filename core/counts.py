@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
@@ -29,7 +29,7 @@ def parse_count(value: object) -> object:
     return int(number)
 
 
-_SCHEMA: dict[str, Any] = {
+COUNT_SCHEMA: Final[dict[str, Any]] = {
     "anyOf": [
         {"type": "integer", "minimum": 1},
         {"type": "string", "pattern": r"^\d+(\.\d+)?\s*[kKmMbBtT]?$"},
@@ -38,6 +38,9 @@ _SCHEMA: dict[str, Any] = {
 }
 
 Count = Annotated[
-    int, Field(strict=True, ge=1, le=10**15), BeforeValidator(parse_count), WithJsonSchema(_SCHEMA)
+    int,
+    Field(strict=True, ge=1, le=10**15),
+    BeforeValidator(parse_count),
+    WithJsonSchema(COUNT_SCHEMA),
 ]
 """A positive whole number, also written as ``"20M"``."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from core.counts import Count
+from core.counts import COUNT_SCHEMA, Count, parse_count
 from core.errors import did_you_mean
 from core.frozen import Frozen
 from core.mixture import CorpusRequest, weights_of
@@ -33,6 +33,7 @@ from core.spec import (
 from core.tokenizer_algorithms import TokenizerAlgorithm
 
 MAX_NAME_LENGTH = 128
+MIN_VOCAB_SIZE = 320
 MAX_METADATA_PAIRS = 16
 MAX_METADATA_KEY_LENGTH = 64
 MAX_METADATA_VALUE_LENGTH = 512
@@ -46,15 +47,30 @@ _GAPS = ("____", "<|mask|>")
 """What marks a gap in a blank; more underscores hold four as well."""
 
 
-def _names_a_model(name: str) -> str:
-    if ":" in name or not name.isprintable() or not name.strip():
-        raise ValueError("a name has a visible character, no control character and no colon")
+def _can_be_read(name: str) -> str:
+    if not name.isprintable() or not name.strip():
+        raise ValueError("a name has a visible character and no control character")
     return name
 
 
-JobName = Annotated[
-    str, Field(min_length=1, max_length=MAX_NAME_LENGTH), AfterValidator(_names_a_model)
+def _names_a_model(name: str) -> str:
+    if ":" in name:
+        raise ValueError("the name of a job has no colon, which parts it from a checkpoint's")
+    return name
+
+
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH), AfterValidator(_can_be_read)]
+"""What people call a thing: on one line of a terminal or a page, whatever they wrote."""
+
+JobName = Annotated[Name, AfterValidator(_names_a_model)]
+
+VocabSize = Annotated[
+    int,
+    Field(strict=True, ge=MIN_VOCAB_SIZE, le=MAX_VOCAB_SIZE),
+    BeforeValidator(parse_count),
+    WithJsonSchema({**COUNT_SCHEMA, "examples": ["8k"]}),
 ]
+"""How many tokens a tokenizer has, also written as ``"8k"``."""
 
 
 def _unknown(kind: str, name: str, known: tuple[str, ...]) -> PydanticCustomError:
@@ -103,7 +119,7 @@ class TokenizerRequest(Frozen):
     """An existing tokenizer, or the wish for one made from the corpus."""
 
     id: str | None = None
-    vocab_size: Count | None = Field(default=None, ge=320, le=MAX_VOCAB_SIZE)
+    vocab_size: VocabSize | None = None
     algorithm: TokenizerAlgorithm = "bpe"
 
     @property

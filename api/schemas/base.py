@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Generic, Literal, TypeVar
+from typing import Annotated, Final, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.frozen import Frozen
 from core.job_request import Metadata
 
-__all__ = ["Answer", "Deleted", "ListAnswer", "Metadata", "RequestBody", "list_of"]
+__all__ = ["Answer", "Deleted", "ListAnswer", "Metadata", "ObjectId", "RequestBody", "list_of"]
+
+MAX_ID_LENGTH: Final = 128
+ObjectId = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)]
+"""The id of an object of ours; whether there is one is found out later."""
 
 
 class RequestBody(Frozen):

@@ -28,10 +28,8 @@ class CorpusFields(CorpusOptions):
     """How to make a corpus: the fields that a JSON body and a form share."""
 
     name: Name | None = Field(default=None, description="For people; the id if there is none")
-    extends: str | None = Field(
+    extends: ObjectId | None = Field(
         default=None,
-        min_length=1,
-        max_length=128,
         description="The id of a corpus whose documents this one has as well, without reading them "
         "again; its options hold, and its held-out documents stay held out",
     )
@@ -47,7 +45,7 @@ class CorpusFields(CorpusOptions):
 class CorpusRequest(CorpusFields):
     """The body of ``POST /v1/corpora``."""
 
-    files: list[str] = Field(
+    files: list[ObjectId] = Field(
         min_length=1, max_length=MAX_FILES, description="The ids of uploaded files"
     )
 

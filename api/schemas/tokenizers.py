@@ -6,34 +6,30 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from api.schemas.base import Answer, Metadata, RequestBody
+from api.schemas.base import Answer, Metadata, ObjectId, RequestBody
 from core.clock import unix_seconds
-from core.counts import Count
-from core.job_request import MAX_NAME_LENGTH
+from core.job_request import Name, VocabSize
 from core.spec import MAX_VOCAB_SIZE
 from core.tokenizer_algorithms import TokenizerAlgorithm
 from db.tables import Tokenizer
 
 MAX_TEXT_LENGTH = 500_000
 MAX_TOKENS = 200_000
-MIN_VOCAB_SIZE = 320
 
 
 class TokenizerBody(RequestBody):
     """The body of ``POST /v1/tokenizers``: either `corpus` or `file`."""
 
-    corpus: str | None = Field(default=None, description="The id of a corpus to train on")
-    file: str | None = Field(
+    corpus: ObjectId | None = Field(default=None, description="The id of a corpus to train on")
+    file: ObjectId | None = Field(
         default=None,
         description="The id of a `tokenizer.json` to take: byte-level BPE, unigram or WordPiece",
     )
-    vocab_size: Count | None = Field(
-        default=None, ge=MIN_VOCAB_SIZE, le=MAX_VOCAB_SIZE, description="Default: by the corpus"
-    )
+    vocab_size: VocabSize | None = Field(default=None, description="Default: by the corpus")
     algorithm: TokenizerAlgorithm | None = Field(
         default=None, description="Default: bpe; a file has its own"
     )
-    name: str | None = Field(default=None, min_length=1, max_length=MAX_NAME_LENGTH)
+    name: Name | None = Field(default=None, description="For people; the id if there is none")
     metadata: Metadata = Field(default={})
 
     @model_validator(mode="after")

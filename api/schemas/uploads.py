@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+import re
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from api.schemas.base import Answer, RequestBody
+from api.schemas.base import Answer, ObjectId, RequestBody
 from api.schemas.files import FileObject
 from core.clock import unix_seconds
 from core.lifecycle import UploadStatus
@@ -20,7 +21,17 @@ from services.files import (
 )
 from services.uploads import MAX_PARTS
 
-_MAX_ID_LENGTH = 128
+_MEDIA_TYPE: Final = re.compile(r"[\w!#$&^.+-]{1,127}/[\w!#$&^.+-]{1,127} *(;[ -~]*)?", re.ASCII)
+"""RFC 6838, section 4.2; whatever is printable may follow as parameters."""
+
+
+def _names_a_format(text: str) -> str:
+    if not _MEDIA_TYPE.fullmatch(text):
+        raise ValueError("a media type is written type/subtype, such as text/plain")
+    return text
+
+
+MediaType = Annotated[str, Field(max_length=255), AfterValidator(_names_a_format)]
 
 
 class ExpiresAfter(RequestBody):
@@ -35,7 +46,9 @@ class UploadRequest(RequestBody):
 
     filename: str = Field(min_length=1, description=f"At most {MAX_FILENAME_LENGTH} characters")
     bytes: int = Field(ge=1, le=1 << 62, description="How many the parts have together, exactly")
-    mime_type: str = Field(default="application/octet-stream", min_length=1, max_length=255)
+    mime_type: MediaType = Field(
+        default="application/octet-stream", description="Noted; the bytes say what they are"
+    )
     purpose: str = Field(default=DEFAULT_PURPOSE, max_length=MAX_PURPOSE_LENGTH)
     expires_after: ExpiresAfter | None = Field(
         default=None, description="Of the file; default: it is kept"
@@ -45,7 +58,7 @@ class UploadRequest(RequestBody):
 class CompleteRequest(RequestBody):
     """The body of ``POST /v1/uploads/{id}/complete``."""
 
-    part_ids: list[Annotated[str, Field(max_length=_MAX_ID_LENGTH)]] = Field(
+    part_ids: list[ObjectId] = Field(
         min_length=1, max_length=MAX_PARTS, description="In the order of the file"
     )
     md5: str | None = Field(default=None, pattern=r"^[0-9a-fA-F]{32}$")

@@ -179,6 +179,11 @@ def test_no_list_goes_on_after_the_id_of_something_else(
         ({"files": ["a"], "clean": "spotless"}, "invalid_value", "clean"),
         ({"files": ["a"], "validation_fraction": 2}, "invalid_value", "validation_fraction"),
         ({"files": ["a"], "nmae": "x"}, "unknown_field", "nmae"),
+        ({"files": ["a"], "name": "red\x1b[31m"}, "invalid_value", "name"),
+        ({"files": ["a"], "name": "two\nlines"}, "invalid_value", "name"),
+        ({"files": ["a"], "name": " "}, "invalid_value", "name"),
+        ({"files": [""]}, "invalid_value", "files.0"),
+        ({"files": ["x" * 129]}, "invalid_value", "files.0"),
     ],
 )
 def test_a_wrong_corpus_is_refused(

@@ -72,6 +72,8 @@ def test_a_file_that_cannot_be_used_says_why(
 @pytest.mark.parametrize(
     ("body", "status"),
     [
+        ({"corpus": "corpus_1", "name": "two\nlines"}, 422),
+        ({"corpus": ""}, 422),
         ({}, 422),
         ({"file": "file_1", "corpus": "corpus_1"}, 422),
         ({"file": "file_1", "vocab_size": 4096}, 422),
@@ -87,6 +89,16 @@ def test_a_tokenizer_is_made_of_one_thing(
     answer = client.post("/v1/tokenizers", json=body)
     assert answer.status_code == status
     assert answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("vocab_size", [0, 1, -5, 319, "300"])
+def test_a_vocabulary_that_is_too_small_is_told_the_smallest_one(
+    client: TestClient, vocab_size: int | str
+) -> None:
+    answer = client.post("/v1/tokenizers", json={"corpus": "corpus_1", "vocab_size": vocab_size})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"]) == (422, "vocab_size")
+    assert "greater than or equal to 320" in error["message"]
 
 
 def test_a_file_longer_than_any_tokenizer_is_refused_at_once(

@@ -103,10 +103,17 @@ def test_parts_of_both_kinds_in_any_order_become_the_file(
     across = client.get(url, headers={"range": "bytes=99990-200009"})
     assert across.content == CONTENT[99_990:200_010]
     assert complete(client, upload_id, *part_ids).json() == upload
+    md5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
+    assert complete(client, upload_id, *part_ids, sha256=SHA256, md5=md5).json() == upload
+    for digest in ({"md5": "0" * 32}, {"sha256": "0" * 64}):
+        refused = complete(client, upload_id, *part_ids, **digest)
+        assert failure(refused) == (422, "digest_mismatch", *digest)
     assert failure(complete(client, upload_id, *part_ids[::-1]))[:2] == (409, "upload_completed")
     assert client.delete(f"/v1/files/{file['id']}").status_code == 200
     assert stored(service) == []
-    assert client.get(f"/v1/uploads/{upload_id}").json()["file"] is None
+    gone = client.get(f"/v1/uploads/{upload_id}").json()
+    assert gone["file"] is None
+    assert complete(client, upload_id, *part_ids, sha256=SHA256, md5=md5).json() == gone
 
 
 def test_what_cannot_be_completed_leaves_the_upload_as_it_was(
@@ -221,6 +228,9 @@ def test_uploads_are_checked_when_they_are_announced(client: TestClient) -> None
         ({"purpose": ""}, 422, "purpose"),
         ({"filename": ""}, 422, "filename"),
         ({"mime": "text/plain"}, 422, "mime"),
+        ({"mime_type": "text/plain\nx-evil: 1"}, 422, "mime_type"),
+        ({"mime_type": "text/plain; charset=\x1b"}, 422, "mime_type"),
+        ({"mime_type": "text"}, 422, "mime_type"),
         (
             {"expires_after": {"anchor": "created_at", "seconds": 3599}},
             422,
