@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field
 
-from api.schemas.base import Answer, Metadata, RequestBody
+from api.schemas.base import Answer, Metadata, ObjectId, RequestBody
 from core.cleaning_options import CleaningOptions, profile_as_cleaning
 from core.clock import unix_seconds
 from core.corpus_options import CorpusOptions
-from core.job_request import MAX_NAME_LENGTH
+from core.job_request import Name
 from core.lifecycle import ResourceStatus
 from core.objectives import CausalObjective, Objective
 from corpora.documents import CorpusStats
@@ -21,7 +21,7 @@ from db.tables import Corpus, Tokenizer
 
 MAX_FILES = 10_000
 MAX_EXAMPLES = 100
-Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
+MAX_EXAMPLE_CONTEXT_LENGTH = 4096
 
 
 class CorpusFields(CorpusOptions):
@@ -209,8 +209,13 @@ class ExamplesRequest(RequestBody):
     objective: Objective = Field(
         default=CausalObjective(), description="How words are removed: a name, or an object"
     )
-    tokenizer: str | None = Field(default=None, description="Default: the corpus's own")
-    context_length: int = Field(default=256, ge=16, le=4096, description="Tokens of a window")
+    tokenizer: ObjectId | None = Field(default=None, description="Default: the corpus's own")
+    context_length: int = Field(
+        default=256,
+        ge=16,
+        le=MAX_EXAMPLE_CONTEXT_LENGTH,
+        description="Tokens of a window: that of the job's model, to see its very samples",
+    )
     limit: int = Field(default=5, ge=1, le=MAX_EXAMPLES, description="How many at most")
     seed: int = Field(default=0, ge=0, lt=2**63, description="That of the job to look into")
 
