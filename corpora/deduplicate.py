@@ -17,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corpora.partitions import Partitions, group_starts
+from corpora.progress import ShareCallback
 from corpora.spool import Facts, Spool
 
 ROWS_PER_PARTITION: Final = 2**20
+_SCAN_SHARE: Final = 0.5
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 _ROW_DTYPE = np.dtype([("high", "<u8"), ("low", "<u8"), ("ordinal", "<u8")])
@@ -45,7 +47,11 @@ def no_duplicates(spool: Spool, *, scratch: Path) -> Duplicates:
 
 
 def find_repeats(
-    spool: Spool, *, scratch: Path, rows_per_partition: int = ROWS_PER_PARTITION
+    spool: Spool,
+    *,
+    scratch: Path,
+    rows_per_partition: int = ROWS_PER_PARTITION,
+    told: ShareCallback = lambda _: None,
 ) -> Duplicates:
     """Of documents equal but for case and white space all but the first are removed.
 
@@ -53,6 +59,7 @@ def find_repeats(
         spool: every document.
         scratch: a directory for tables, which must stay as long as the answer is used.
         rows_per_partition: how many rows are sorted in memory at once, about.
+        told: what share is done.
     """
     found = _nothing_found(spool, scratch)
     partitions = Partitions(
@@ -65,8 +72,10 @@ def find_repeats(
         # a document that is repeated a million times must not fill its partition
         firsts = _mark(_rows(facts, start), found)
         partitions.add(firsts, key=firsts["high"])
-    for rows in partitions.drain():
+        told(_SCAN_SHARE * (start + len(facts)) / spool.num_documents)
+    for number, rows in enumerate(partitions.drain(), start=1):
         _mark(rows, found)
+        told(_SCAN_SHARE + (1 - _SCAN_SHARE) * number / partitions.number)
     for start, end in ranges(spool.num_documents):
         # a chunk's first may itself repeat a document of an earlier chunk
         found.first[start:end] = found.first[found.first[start:end]]

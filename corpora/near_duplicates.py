@@ -29,6 +29,7 @@ from corpora.deduplicate import ROWS_PER_PARTITION, Duplicates, find_repeats, ne
 from corpora.fingerprint import Fingerprint
 from corpora.minhash import NUM_HASHES, Signatures, mixed
 from corpora.partitions import Partitions, Rows, group_starts
+from corpora.progress import ShareCallback
 from corpora.spool import Spool
 
 NUM_BANDS: Final = 14
@@ -38,6 +39,7 @@ HASHES_PER_BAND: Final = NUM_HASHES // NUM_BANDS
 LEAST_AGREEMENT: Final = 0.7
 """The share of two signatures that must agree; it is right to 0.04 (one standard deviation)."""
 
+_BANDS_SHARE: Final = 0.5
 _LEAST_AGREEING = int(np.ceil(LEAST_AGREEMENT * NUM_HASHES))
 _WORDS_PER_BAND = HASHES_PER_BAND * 16 // 64
 _PAIRS_AT_ONCE = 2**14
@@ -67,6 +69,7 @@ def find_near_duplicates(
     scratch: Path,
     inheritance: Inheritance | None = None,
     rows_per_partition: int = ROWS_PER_PARTITION,
+    told: ShareCallback = lambda _: None,
 ) -> Duplicates:
     """Of documents that repeat each other, exactly or nearly, all but the longest are removed.
 
@@ -77,6 +80,7 @@ def find_near_duplicates(
         scratch: a directory for tables, which must stay as long as the answer is used.
         inheritance: if the corpus extends another.
         rows_per_partition: how many rows are sorted in memory at once, about.
+        told: what share is done.
     """
     found = find_repeats(spool, scratch=scratch, rows_per_partition=rows_per_partition)
     borders = [*(inheritance.num_documents if inheritance else ()), spool.num_documents]
@@ -87,6 +91,7 @@ def find_near_duplicates(
         versions=borders,
         scratch=scratch,
         rows_per_partition=rows_per_partition,
+        told=told,
     ):
         version = np.searchsorted(borders, pairs["second"], side="right")
         links.add(pairs, key=version.astype(np.uint64))
@@ -106,22 +111,32 @@ def near_duplicate_pairs(
     versions: Sequence[int],
     scratch: Path,
     rows_per_partition: int = ROWS_PER_PARTITION,
+    told: ShareCallback = lambda _: None,
 ) -> Iterator[Rows]:
     """Pairs of ordinals, ``first`` and ``second``, of documents that are nearly the same.
 
     Not all such pairs, but enough for whoever follows them from one document to the next. The pairs
     of a version (``versions``: how many documents each has in all) are among those of the next.
     """
-    for pairs in _candidates(spool, is_repeat, versions, scratch, rows_per_partition):
+    for pairs in _candidates(
+        spool,
+        is_repeat,
+        versions=versions,
+        scratch=scratch,
+        rows_per_partition=rows_per_partition,
+        told=told,
+    ):
         yield pairs[_agree(spool, pairs)]
 
 
 def _candidates(
     spool: Spool,
     is_repeat: NDArray[np.bool_],
+    *,
     versions: Sequence[int],
     scratch: Path,
     rows_per_partition: int,
+    told: ShareCallback,
 ) -> Iterator[Rows]:
     """Pairs of documents with an equal band, the earlier one first; rows of ``_LINK_DTYPE``.
 
@@ -144,13 +159,15 @@ def _candidates(
         # of those with both bands equal the others are paired: a band of millions stays small
         is_outermost = ~is_same | ~np.append(is_same[1:], np.False_)[: len(rows)]
         partitions.add(rows[is_outermost], key=rows["hash"][is_outermost])
-    for partition in partitions.drain():
+        told(_BANDS_SHARE * (start + len(signatures)) / spool.num_documents)
+    for number, partition in enumerate(partitions.drain(), start=1):
         in_order = _in_order(partition)
         for num_documents in versions:
             # a later document must not come between two that an earlier version compared
             rows = in_order[in_order["ordinal"] < num_documents]
             is_done = _is_same(rows, "following") & _is_same(rows, "chunk")
             yield from _in_parts(_pairs(rows, _is_same(rows, "hash") & ~is_done))
+        told(_BANDS_SHARE + (1 - _BANDS_SHARE) * number / partitions.number)
 
 
 def _bands(signatures: Signatures, ordinals: NDArray[np.int64]) -> Rows:

@@ -17,8 +17,9 @@ class Partitions:
     """Rows of one type in files, by the remainder of a key."""
 
     def __init__(self, directory: Path, name: str, *, dtype: np.dtype[Any], number: int) -> None:
+        self.number = max(1, number)
         self._dtype = dtype
-        self._paths = [directory / f"{name}-{i:05d}.bin" for i in range(max(1, number))]
+        self._paths = [directory / f"{name}-{i:05d}.bin" for i in range(self.number)]
 
     def add(self, rows: Rows, *, key: NDArray[np.uint64]) -> None:
         """Append each row to the partition of its key."""

@@ -33,7 +33,7 @@ from corpora.findings import PieceFindings, merge_findings
 from corpora.leakage import count_leaks
 from corpora.near_duplicates import Inheritance, find_near_duplicates
 from corpora.plan import SourceSize, plan_pieces
-from corpora.progress import Progress, ProgressCallback, part_of
+from corpora.progress import Progress, ProgressCallback, ShareCallback, part_of
 from corpora.readers.source import SourceFile
 from corpora.reading import PieceManifest, read_findings, read_piece, read_piece_manifest
 from corpora.report import CorpusReport
@@ -168,8 +168,13 @@ class _Assembly:
     def run(self, directory: Path, *, scratch: Path, progress: ProgressCallback) -> None:
         """Find what repeats, choose the split, write the documents and look for leaks."""
         spool, findings, options = self._spool, self._findings, self._options
-        progress(Progress("deduplicating", 0.0, findings.num_files, findings.num_records))
-        duplicates = self._find_duplicates(scratch)
+
+        def deduplicated(share: float) -> None:
+            fraction = _DECIDING_SHARE * share
+            progress(Progress("deduplicating", fraction, findings.num_files, findings.num_records))
+
+        deduplicated(0.0)
+        duplicates = self._find_duplicates(scratch, deduplicated)
         self._split = self._inherited or choose_split(
             spool, duplicates, fraction=options.validation_fraction
         )
@@ -194,15 +199,15 @@ class _Assembly:
             scratch=scratch,
         )
 
-    def _find_duplicates(self, scratch: Path) -> Duplicates:
+    def _find_duplicates(self, scratch: Path, told: ShareCallback) -> Duplicates:
         match self._options.deduplicate:
             case "none":
                 return no_duplicates(self._spool, scratch=scratch)
             case "exact":
-                return find_repeats(self._spool, scratch=scratch)
+                return find_repeats(self._spool, scratch=scratch, told=told)
             case "near":
                 return find_near_duplicates(
-                    self._spool, scratch=scratch, inheritance=self._inheritance
+                    self._spool, scratch=scratch, inheritance=self._inheritance, told=told
                 )
 
     @property

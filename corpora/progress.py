@@ -21,6 +21,10 @@ ProgressCallback = Callable[[Progress], None]
 """Called about once a megabyte; it must be quick."""
 
 
+ShareCallback = Callable[[float], None]
+"""Told now and then what share of one stage is done."""
+
+
 def part_of(progress: ProgressCallback, start: float, end: float) -> ProgressCallback:
     """What a call tells that takes from ``start`` to ``end`` of a longer one."""
     return lambda told: progress(replace(told, fraction=start + (end - start) * told.fraction))

@@ -339,14 +339,16 @@ def test_a_damaged_corpus_file_is_named(fresh: Callable[[], Path], damage: str) 
     assert caught.value.error_code == "corpus_damaged"
 
 
-def test_progress_rises_from_stage_to_stage(fresh: Callable[[], Path]) -> None:
+@pytest.mark.parametrize("method", ["exact", "near"])
+def test_progress_rises_from_stage_to_stage(fresh: Callable[[], Path], method: str) -> None:
     told: list[Progress] = []
-    build(fresh(), {"a.jsonl": jsonl(TEXTS * 60)}, progress=told.append)
+    build(fresh(), {"a.jsonl": jsonl(TEXTS * 60)}, progress=told.append, deduplicate=method)
     assert list(dict.fromkeys(p.stage for p in told)) == ["reading", "deduplicating", "writing"]
     fractions = [p.fraction for p in told]
     assert fractions == sorted(fractions)
     assert fractions[0] >= 0
     assert fractions[-1] == 1
+    assert len({p.fraction for p in told if p.stage == "deduplicating"}) > 2
 
 
 MEASURE_MEMORY = """
