@@ -14,7 +14,7 @@ from typing import Literal
 
 Prefix = Literal[
     "file", "corpus", "tokenizer", "dataset", "job", "attempt", "ckpt", "event", "work", "blob",
-    "project", "req", "piece", "upload", "part", "reservation",
+    "project", "req", "piece", "upload", "part", "reservation", "probe",
 ]  # fmt: skip
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"

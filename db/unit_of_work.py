@@ -24,6 +24,7 @@ from db.repositories.files import FileRepository
 from db.repositories.jobs import JobRepository
 from db.repositories.metrics import MetricRepository
 from db.repositories.pieces import PieceRepository
+from db.repositories.probes import ProbeRepository
 from db.repositories.projects import ProjectRepository
 from db.repositories.reservations import ReservationRepository
 from db.repositories.scope import Scope
@@ -240,6 +241,11 @@ class UnitOfWork:
     def checkpoints(self) -> CheckpointRepository:
         """Checkpoints of this project."""
         return CheckpointRepository(self._scope)
+
+    @property
+    def probes(self) -> ProbeRepository:
+        """What the models of this project's jobs said."""
+        return ProbeRepository(self._scope)
 
     @property
     def metrics(self) -> MetricRepository:

@@ -30,6 +30,15 @@ _ENDINGS: Final[Mapping[AttemptOutcome, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Probes:
+    """What the model said to the fixed prompts and blanks at a step."""
+
+    step: int
+    continuations: Sequence[Mapping[str, Any]] = field(default=())
+    fillings: Sequence[Mapping[str, Any]] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
 class Advance:
     """What has happened to a job since the last write."""
 
@@ -37,18 +46,10 @@ class Advance:
     step: int | None = None
     tokens: int | None = None
     points: Sequence[MetricPoint] = ()
+    probes: Sequence[Probes] = ()
     device_seconds: float = 0.0
     """Time on the device since the last write."""
     flops_per_token: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Probes:
-    """What the model said to the fixed prompts and blanks at a step."""
-
-    step: int
-    continuations: Sequence[Mapping[str, Any]] = field(default=())
-    fillings: Sequence[Mapping[str, Any]] = field(default=())
 
 
 def start(uow: UnitOfWork, claim: Claim) -> Job:
@@ -113,7 +114,7 @@ def wait_for_dataset(
 
 
 def advance(uow: UnitOfWork, claim: Claim, change: Advance) -> Job:
-    """Write metrics and progress; a step that is done again replaces its metrics."""
+    """Write metrics, probes and progress; a step that is done again replaces its own."""
     uow.work.require(claim.work_id, fence=claim.fence)
     job = uow.jobs.get(claim.subject_id, lock=True)
     if change.phase is not None:
@@ -123,6 +124,10 @@ def advance(uow: UnitOfWork, claim: Claim, change: Advance) -> Job:
         uow.metrics.record(job.id, change.points)
         job.metrics = {**job.metrics, **latest}
         job.tokens_per_second = latest.get("throughput/tokens_per_second", job.tokens_per_second)
+    for probe in change.probes:
+        uow.probes.record(
+            job.id, step=probe.step, continuations=probe.continuations, fillings=probe.fillings
+        )
     if change.step is not None and change.tokens is not None:
         done = max(0, change.tokens - job.tokens)
         job.step, job.tokens = change.step, change.tokens

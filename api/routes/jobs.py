@@ -22,8 +22,9 @@ from api.documentation import JOB_EXAMPLES, failures
 from api.guarded_route import GuardedRoute
 from api.schemas.base import ListAnswer, list_of
 from api.schemas.checkpoints import CheckpointObject
-from api.schemas.events import EventObject, ProbeObject
+from api.schemas.events import EventObject
 from api.schemas.jobs import AttemptObject, JobChanges, JobObject, MetricObject
+from api.schemas.probes import ProbeObject
 from api.streams import EventStream, wants_stream
 from api.views import checkpoint_views, job_view
 from api.waiting import MAX_WAIT_SECONDS, job_after
@@ -200,16 +201,8 @@ def list_job_checkpoints(job_id: Id, uow: Reading, page: Page) -> ListAnswer[Che
 def list_job_probes(job_id: Id, uow: Reading, page: Page) -> ListAnswer[ProbeObject]:
     """List what the model said to each prompt and blank, newest first."""
     uow.jobs.get(job_id)
-    found = uow.events.page(
-        job_id=job_id,
-        limit=page.limit,
-        after=page.after,
-        order=page.order,
-        types=["job.progress"],
-        with_data="probes",
-    )
-    probes = [probe for event in found.items for probe in ProbeObject.all_of(event)]
-    return list_of(probes, has_more=found.has_more)
+    found = uow.probes.page(job_id=job_id, limit=page.limit, after=page.after, order=page.order)
+    return list_of([ProbeObject.of(row) for row in found.items], has_more=found.has_more)
 
 
 @router.get("/{id}/recipe", operation_id="get_job_recipe", responses=failures(404))

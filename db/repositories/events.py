@@ -56,7 +56,6 @@ class EventRepository:
         order: Order = "desc",
         job_id: str | None = None,
         types: Sequence[str] = (),
-        with_data: str | None = None,
     ) -> Page[Event]:
         """A stretch of the project's events.
 
@@ -66,7 +65,6 @@ class EventRepository:
             order: Oldest or newest first.
             job_id: Only this job's.
             types: Only of these types; none means any.
-            with_data: Only those whose data has this key.
 
         Raises:
             InvalidRequest: ``after`` is not the id of an event.
@@ -79,8 +77,6 @@ class EventRepository:
             query = query.where(Event.number > number if order == "asc" else Event.number < number)
         if types:
             query = query.where(Event.type.in_(types))
-        if with_data is not None:
-            query = query.where(Event.data[with_data].as_string().is_not(None))
         query = query.order_by(Event.number.asc() if order == "asc" else Event.number.desc())
         return Page.cut(list(self._session.scalars(query.limit(limit + 1))), limit=limit)
 

@@ -12,6 +12,7 @@ from db.tables.leaders import Leader
 from db.tables.metrics import Metric
 from db.tables.owned import Identified, Owned, WithMetadata
 from db.tables.pieces import Piece
+from db.tables.probes import Probe
 from db.tables.projects import DEFAULT_PROJECT_ID, Project
 from db.tables.reservations import Reservation
 from db.tables.tokenizers import Tokenizer
@@ -39,6 +40,7 @@ __all__ = [
     "Metric",
     "Owned",
     "Piece",
+    "Probe",
     "Project",
     "Reservation",
     "Tokenizer",

@@ -135,6 +135,7 @@ class ProgressBook:
             step=step,
             tokens=tokens,
             points=self._points,
+            probes=self._probes,
             device_seconds=now - self._counted_at,
             flops_per_token=self._flops_per_token,
         )

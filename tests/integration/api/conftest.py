@@ -177,7 +177,7 @@ class Worker:
     def probe(self, claim: attempts.Claim, probes: Sequence[job_runs.Probes]) -> None:
         """Tell what the model said at an evaluation."""
         with self.service.database.unit_of_work(write=True) as uow:
-            job_runs.announce_progress(uow, uow.jobs.get(claim.subject_id), probes=probes)
+            job_runs.advance(uow, claim, job_runs.Advance(probes=probes))
             uow.commit()
 
     def save(

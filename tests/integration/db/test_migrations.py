@@ -106,6 +106,54 @@ def test_jobs_of_the_schema_before_mixtures_keep_their_corpus_and_what_is_theirs
         assert connection.scalar(text("SELECT corpus_id FROM jobs")) == "corpus_1"
 
 
+def test_what_models_said_before_probes_had_a_table_is_taken_from_the_events(
+    empty: Database, empty_database_url: str
+) -> None:
+    engine = open_engine(parse_url(empty_database_url), poolclass=NullPool)
+    said = (
+        '{"probes": [{"step": %d, "continuations": [{"prompt": "a", "text": "%s"}],'
+        ' "fillings": []}]}'
+    )
+    with engine.begin() as connection:
+        command.upgrade(configuration(connection), "0006")
+        connection.execute(
+            text(
+                "INSERT INTO projects (id, name, event_counter, created_at) "
+                "VALUES ('project_default', 'default', 4, '2030-01-01')"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO jobs (id, name, status, desired_status, request, warnings,"
+                " priority, max_attempts, step, tokens, metrics, usage, project_id, created_at,"
+                " metadata) VALUES ('job_1', 'job', 'queued', 'running', '{}', '[]', 0,"
+                " 3, 0, 0, '{}', '{}', 'project_default', '2030-01-01', '{}')"
+            )
+        )
+        for number, (job_id, data) in enumerate(
+            [
+                ("job_1", said % (5, "b")),
+                ("job_1", '{"step": 6}'),
+                ("job_1", said % (5, "c")),  # the step was done again
+                ("job_2", said % (5, "of a job that is gone")),
+                ("job_1", said % (10, "d")),
+            ]
+        ):
+            connection.execute(
+                text(
+                    "INSERT INTO events (project_id, number, id, job_id, type, level, message,"
+                    " data, created_at) VALUES ('project_default', :number, :id, :job, "
+                    "'job.progress', 'info', '', :data, '2030-01-01')"
+                ),
+                {"number": number, "id": f"event_{number}", "job": job_id, "data": data},
+            )
+    empty.migrate()
+    with empty.unit_of_work() as uow:
+        kept = uow.probes.page(job_id="job_1", order="asc").items
+    assert [(probe.step, probe.continuations[0]["text"]) for probe in kept] == [(5, "c"), (10, "d")]
+    assert all(is_id(probe.id, prefix="probe") for probe in kept)
+
+
 def test_datasets_made_before_they_were_work_keep_their_bytes_and_get_ids(
     empty: Database, empty_database_url: str
 ) -> None:

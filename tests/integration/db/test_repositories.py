@@ -339,6 +339,7 @@ def test_what_another_project_owns_does_not_exist(database: Database, other_proj
             [CheckpointFile(checkpoint_id=checkpoint.id, name="a", num_bytes=1, sha256="aa")],
         )
         uow.work.add(Work(kind=WorkKind.JOB, subject_id=job.id, queue="train.1"))
+        uow.probes.record(job.id, step=1, continuations=[], fillings=[])
         uow.record_event("job.queued", message="queued", job_id=job.id)
         uow.commit()
     with database.unit_of_work(other_project, write=True) as uow:
@@ -364,6 +365,7 @@ def test_what_another_project_owns_does_not_exist(database: Database, other_proj
             uow.checkpoints.page(job_id=job.id),
             uow.attempts.page(subject_id=job.id),
             uow.events.page(),
+            uow.probes.page(job_id=job.id),
         ):
             assert page.items == []
         nothing = [
@@ -391,11 +393,22 @@ def test_what_another_project_owns_does_not_exist(database: Database, other_proj
             uow.metrics.record(job.id, [])
 
 
-def test_events_are_found_by_what_their_data_holds(database: Database) -> None:
+def test_what_is_said_again_at_a_step_takes_the_place_of_what_was_said(database: Database) -> None:
     with database.unit_of_work(write=True) as uow:
-        for data in ({"probes": [{"step": 1}]}, {"step": 2}, {}):
-            uow.record_event("job.progress", message="x", job_id="job_1", data=data)
+        job = uow.jobs.add(new_job())
+        for step, text in ((0, "a"), (5, "b"), (10, "c"), (5, "d")):
+            said = [{"prompt": "p", "text": text}]
+            uow.probes.record(job.id, step=step, continuations=said, fillings=[])
         uow.commit()
     with database.unit_of_work() as uow:
-        found = uow.events.page(job_id="job_1", with_data="probes")
-        assert [event.data for event in found.items] == [{"probes": [{"step": 1}]}]
+        newest = uow.probes.page(job_id=job.id, limit=2)
+        assert newest.has_more
+        assert [probe.step for probe in newest.items] == [10, 5]
+        assert newest.items[1].continuations == [{"prompt": "p", "text": "d"}]
+        oldest = uow.probes.page(job_id=job.id, after=newest.items[-1].id)
+        assert [probe.step for probe in oldest.items] == [0]
+    with database.unit_of_work(write=True) as uow:
+        uow.jobs.delete(uow.jobs.get(job.id))
+        uow.commit()
+    with database.unit_of_work() as uow:
+        assert uow.probes.count() == 0
