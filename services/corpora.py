@@ -11,7 +11,7 @@ from core.ids import new_id
 from core.lifecycle import ResourceStatus, WorkKind
 from db.tables import Corpus, Tokenizer
 from db.unit_of_work import UnitOfWork
-from services import datasets, pieces, work
+from services import datasets, pieces, readiness, work
 from services.doorbell import Doorbell
 from services.tokenizers import DEFAULT_ALGORITHM
 from storage import keys
@@ -121,12 +121,7 @@ def delete(uow: UnitOfWork, corpus_id: str, *, store: Store) -> None:
 def _base(uow: UnitOfWork, corpus_id: str, options: CorpusOptions) -> Corpus:
     """The corpus to extend, locked so that it stays until the new one refers to it."""
     base = uow.corpora.get(corpus_id, lock=True, param="extends")
-    if base.status is ResourceStatus.FAILED:
-        raise Conflict(
-            f"Corpus {corpus_id!r} has failed; it cannot be extended.",
-            code="corpus_failed",
-            param="extends",
-        )
+    readiness.refuse_failed(base, param="extends")
     settled = _options_of(base)
     for field in sorted(options.model_fields_set):
         if getattr(options, field) != getattr(settled, field):

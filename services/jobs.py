@@ -14,13 +14,13 @@ from core import resolve
 from core.errors import Conflict, InvalidRequest, PretrainerError
 from core.ids import new_id
 from core.job_request import JobRequest, TokenizerRequest
-from core.lifecycle import DesiredStatus, JobStatus, ResourceStatus, WorkKind
+from core.lifecycle import DesiredStatus, JobStatus, PieceStage, ResourceStatus, WorkKind
 from core.resolve import CorpusFacts
 from core.sizing import num_parameters
 from core.spec import JobSpec
 from db.tables import Corpus, Job, Tokenizer, Work
 from db.unit_of_work import UnitOfWork
-from services import attempts, datasets, tokenizers, work
+from services import attempts, datasets, readiness, tokenizers, work
 from services.doorbell import Doorbell
 
 _WISHES: Final = {
@@ -178,7 +178,7 @@ def go_on_waiting_or_start(uow: UnitOfWork, task: Work, *, doorbell: Doorbell) -
     tokenizer = uow.tokenizers.get(job.tokenizer_id or "")
     try:
         for corpus in corpora:
-            _refuse_failed(corpus)
+            readiness.refuse_failed(corpus, param="corpus")
         task.waiting_for = _first_missing(corpora, tokenizer)
         if task.waiting_for is not None:
             return
@@ -284,17 +284,8 @@ def _corpora_for(uow: UnitOfWork, request: JobRequest) -> list[Corpus]:
     locked = {id_: uow.corpora.get(id_, lock=True, param="corpus") for id_ in sorted(wanted)}
     corpora = [locked[id_] for id_ in wanted]
     for corpus in corpora:
-        _refuse_failed(corpus)
+        readiness.refuse_failed(corpus, param="corpus")
     return corpora
-
-
-def _refuse_failed(corpus: Corpus) -> None:
-    if corpus.status is ResourceStatus.FAILED:
-        raise Conflict(
-            f"Corpus {corpus.id!r} has failed; no job can be trained on it.",
-            code="corpus_failed",
-            param="corpus",
-        )
 
 
 def _tokenizer_for(
@@ -312,12 +303,7 @@ def _tokenizer_for(
         )
     else:
         tokenizer = uow.tokenizers.get(corpus.default_tokenizer_id or "", lock=True)
-    if tokenizer.status is ResourceStatus.FAILED:
-        raise Conflict(
-            f"Tokenizer {tokenizer.id!r} has failed; no job can use it.",
-            code="tokenizer_failed",
-            param="tokenizer",
-        )
+    readiness.refuse_failed(tokenizer, param="tokenizer")
     return tokenizer
 
 
@@ -385,7 +371,17 @@ def _num_steps(spec: JobSpec, train_tokens: int) -> int | None:
 def _waiting_reason(uow: UnitOfWork, task: Work) -> str:
     if task.waiting_for is not None:
         noun = task.waiting_for.partition("_")[0]
-        return f"{noun} {task.waiting_for} is still being made"
+        progress = _progress_of(uow, task.waiting_for)
+        return f"{noun} {task.waiting_for} is still being made ({progress:.0%})"
     if task.not_before is not None and task.not_before > uow.now():
         return f"rests until {task.not_before:%Y-%m-%d %H:%M:%S} UTC after a failed attempt"
     return f"waits for a free worker of queue {task.queue}"
+
+
+def _progress_of(uow: UnitOfWork, resource_id: str) -> float:
+    """How far a corpus, a tokenizer or a dataset is, from 0 to 1."""
+    made = uow.corpora.find(resource_id) or uow.tokenizers.find(resource_id)
+    if made is not None:
+        return made.progress
+    encoding = uow.pieces.tally(resource_id, PieceStage.ENCODE)
+    return encoding.bytes_done / max(1, encoding.num_bytes)

@@ -1,4 +1,4 @@
-"""What must be ready before it can be used, and the words for when it is not."""
+"""What must be ready before it can be used, and the words for when it is not, or never will be."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def ready_corpus(uow: UnitOfWork, corpus_id: str) -> Corpus:
         Conflict: it is still being made (``corpus_not_ready``) or has failed (``corpus_failed``).
     """
     corpus = uow.corpora.get(corpus_id)
-    _require_ready("corpus", corpus)
+    _require_ready(corpus)
     return corpus
 
 
@@ -29,20 +29,38 @@ def ready_tokenizer(uow: UnitOfWork, tokenizer_id: str, *, param: str | None = N
             (``tokenizer_failed``).
     """
     tokenizer = uow.tokenizers.get(tokenizer_id, param=param)
-    _require_ready("tokenizer", tokenizer, param=param)
+    _require_ready(tokenizer, param=param)
     return tokenizer
 
 
-def _require_ready(noun: str, resource: Corpus | Tokenizer, *, param: str | None = None) -> None:
-    if resource.status is ResourceStatus.READY:
+def refuse_failed(resource: Corpus | Tokenizer, *, param: str | None = None) -> None:
+    """What has failed stays so: nothing can be made of it.
+
+    Raises:
+        Conflict: it has failed (``corpus_failed``, ``tokenizer_failed``).
+    """
+    if resource.status is not ResourceStatus.FAILED:
         return
-    if resource.status is ResourceStatus.FAILED:
-        reason = (resource.error or {}).get("message", "for an unknown reason")
-        raise Conflict(
-            f"The {noun} {resource.id!r} has failed: {reason}", code=f"{noun}_failed", param=param
-        )
+    noun = _noun(resource)
+    reason = (resource.error or {}).get("message", "nobody knows why.")
     raise Conflict(
-        f"The {noun} {resource.id!r} is {resource.status.value}, not ready yet.",
-        code=f"{noun}_not_ready",
+        f"The {noun} {resource.id!r} has failed, and is not tried again; delete it and make "
+        f"another. It said: {reason}",
+        code=f"{noun}_failed",
         param=param,
     )
+
+
+def _require_ready(resource: Corpus | Tokenizer, *, param: str | None = None) -> None:
+    refuse_failed(resource, param=param)
+    if resource.status is not ResourceStatus.READY:
+        noun = _noun(resource)
+        raise Conflict(
+            f"The {noun} {resource.id!r} is {resource.status.value}, not ready yet.",
+            code=f"{noun}_not_ready",
+            param=param,
+        )
+
+
+def _noun(resource: Corpus | Tokenizer) -> str:
+    return "corpus" if isinstance(resource, Corpus) else "tokenizer"

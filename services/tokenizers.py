@@ -10,7 +10,7 @@ from core.lifecycle import ResourceStatus, WorkKind
 from corpora.tokenizer_upload import check_length
 from db.tables import Corpus, Tokenizer
 from db.unit_of_work import UnitOfWork
-from services import datasets, work
+from services import datasets, readiness, work
 from services.doorbell import Doorbell
 from storage import keys
 from storage.base import Store
@@ -133,12 +133,7 @@ def _add(
     name: str | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> Tokenizer:
-    if corpus.status is ResourceStatus.FAILED:
-        raise Conflict(
-            f"Corpus {corpus.id!r} has failed; nothing can be made from it.",
-            code="corpus_failed",
-            param="corpus",
-        )
+    readiness.refuse_failed(corpus, param="corpus")
     identifier = new_id("tokenizer")
     tokenizer = uow.tokenizers.add(
         Tokenizer(

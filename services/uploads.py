@@ -31,9 +31,9 @@ _MOST_SENT: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """What a file's bytes are known by."""
+    """What a file's bytes are known by, as far as anybody has to know."""
 
-    sha256: str
+    sha256: str | None
     md5: str | None = None
 
     def check(self, *, sha256: str | None, md5: str | None) -> None:
@@ -43,7 +43,7 @@ class Digests:
             DigestMismatch: these are other bytes.
         """
         for name, announced, found in (("sha256", sha256, self.sha256), ("md5", md5, self.md5)):
-            if announced is not None and announced.lower() != found:
+            if announced and found and announced.lower() != found:
                 raise DigestMismatch(
                     f"The parts put together have the {name} {found}, "
                     f"but {announced.lower()} was announced.",
@@ -53,10 +53,12 @@ class Digests:
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """Parts that are to become a file, in their order."""
+    """Parts that are to become a file, in their order, or the file that they have become."""
 
-    parts: tuple[UploadPart, ...]
     stretches: tuple[Stretch, ...]
+    """Empty if that file has been deleted."""
+    sha256: str | None
+    """Where it is known."""
 
     def digest(self, store: Store, *, with_md5: bool) -> Digests:
         """The digests of the parts put together; they are read, unless what is known is enough.
@@ -64,11 +66,11 @@ class Assembly:
         Raises:
             NotFound: bytes have gone, because the upload has ended or a part was replaced.
         """
-        if len(self.parts) == 1 and not with_md5:
-            return Digests(sha256=self.parts[0].sha256)
+        if not self.stretches or (self.sha256 is not None and not with_md5):
+            return Digests(sha256=self.sha256)
         sha256 = hashlib.sha256()
         md5 = hashlib.md5(usedforsecurity=False) if with_md5 else None
-        num_bytes = sum(part.num_bytes for part in self.parts)
+        num_bytes = sum(stretch.num_bytes for stretch in self.stretches)
         for piece in read_stretches(store, self.stretches, start=0, end=num_bytes):
             sha256.update(piece)
             if md5 is not None:
@@ -183,34 +185,31 @@ def add_part(
 
 
 def assemble(uow: UnitOfWork, upload_id: str, part_ids: Sequence[str]) -> Assembly:
-    """What an upload is to be completed with.
+    """What an upload is to be completed with, or has been, by the very same request.
 
     Raises:
         NotFound: there is no such upload, or it has no such part.
-        Conflict: it is completed, cancelled or expired.
+        Conflict: it is completed otherwise, cancelled or expired.
         InvalidRequest: a part is listed twice, or they have other than the announced bytes.
     """
-    upload = find_pending(uow, upload_id)
+    upload = uow.uploads.get(upload_id)
+    if _was_completed_with(upload, part_ids):
+        file = uow.files.find(upload.file_id or "")
+        if file is None:
+            return Assembly(stretches=(), sha256=None)
+        return Assembly(tuple(files.stretches(uow, file.id)), sha256=file.sha256)
     parts = _choose_parts(uow, upload_id, part_ids)
-    num_bytes = sum(part.num_bytes for part in parts)
-    if num_bytes != upload.num_bytes:
-        raise InvalidRequest(
-            f"The {len(parts)} parts have {num_bytes} bytes together; "
-            f"{upload.num_bytes} were announced.",
-            code="size_mismatch",
-            param="part_ids",
-        )
     blobs = uow.blobs.get_many({part.blob_id for part in parts})
     return Assembly(
-        parts=tuple(parts),
         stretches=tuple(Stretch(part.num_bytes, key=blobs[part.blob_id].key) for part in parts),
+        sha256=parts[0].sha256 if len(parts) == 1 else None,
     )
 
 
 def complete(
-    uow: UnitOfWork, upload_id: str, part_ids: Sequence[str], *, sha256: str, store: Store
+    uow: UnitOfWork, upload_id: str, part_ids: Sequence[str], *, sha256: str | None, store: Store
 ) -> Upload:
-    """Make a file of the parts, in this order; all others go.
+    """Make a file of the parts, in this order; all others go. Doing it twice is no mistake.
 
     Args:
         uow: A transaction.
@@ -223,9 +222,10 @@ def complete(
         PretrainerError: as `assemble` does.
     """
     upload = uow.uploads.get(upload_id, lock=True)
-    if was_completed_with(upload, part_ids):
+    if _was_completed_with(upload, part_ids):
         return upload
-    parts = assemble(uow, upload_id, part_ids).parts
+    assert sha256 is not None  # the parts have been read
+    parts = _choose_parts(uow, upload_id, part_ids)
     row = File(
         filename=upload.filename,
         purpose=upload.purpose,
@@ -238,11 +238,6 @@ def complete(
     upload.parts_digest = _digest_of_ids(part_ids)
     _end(uow, upload, UploadStatus.COMPLETED, store=store)
     return upload
-
-
-def was_completed_with(upload: Upload, part_ids: Sequence[str]) -> bool:
-    """Whether the upload was completed with just these parts: then asking again is no mistake."""
-    return upload.parts_digest == _digest_of_ids(part_ids)
 
 
 def cancel(uow: UnitOfWork, upload_id: str, *, store: Store) -> Upload:
@@ -275,7 +270,13 @@ def _end(uow: UnitOfWork, upload: Upload, status: UploadStatus, *, store: Store)
     files.forget_bytes(uow, uow.upload_parts.delete_all(upload.id), store=store)
 
 
+def _was_completed_with(upload: Upload, part_ids: Sequence[str]) -> bool:
+    return upload.parts_digest == _digest_of_ids(part_ids)
+
+
 def _choose_parts(uow: UnitOfWork, upload_id: str, part_ids: Sequence[str]) -> list[UploadPart]:
+    """The parts of a pending upload, in the order wished for, if they are what was announced."""
+    upload = find_pending(uow, upload_id)
     by_id = {part.id: part for part in uow.upload_parts.of_upload(upload_id)}
     for part_id, count in Counter(part_ids).items():
         if part_id not in by_id:
@@ -288,7 +289,16 @@ def _choose_parts(uow: UnitOfWork, upload_id: str, part_ids: Sequence[str]) -> l
                 code="duplicate_part",
                 param="part_ids",
             )
-    return [by_id[part_id] for part_id in part_ids]
+    parts = [by_id[part_id] for part_id in part_ids]
+    num_bytes = sum(part.num_bytes for part in parts)
+    if num_bytes != upload.num_bytes:
+        raise InvalidRequest(
+            f"The {len(parts)} parts have {num_bytes} bytes together; "
+            f"{upload.num_bytes} were announced.",
+            code="size_mismatch",
+            param="part_ids",
+        )
+    return parts
 
 
 def _check_totals(uow: UnitOfWork, upload: Upload, *, room: Room) -> None:

@@ -112,16 +112,10 @@ def complete_upload(
     ``sha256`` or ``md5`` of the whole file is checked if it is sent. What is refused leaves the
     upload pending. Asked for again, it gives the same answer.
     """
-    assembly = _assembly(service, project_id, upload_id, body)
-    if isinstance(assembly, UploadObject):
-        return assembly
     try:
-        digests = assembly.digest(service.store, with_md5=body.md5 is not None)
-    except NotFound:  # the bytes have gone with the upload: it has ended in the meantime
-        ended = _assembly(service, project_id, upload_id, body)
-        if isinstance(ended, UploadObject):
-            return ended
-        raise
+        digests = _digests(service, project_id, upload_id, body)
+    except NotFound:  # bytes have gone while they were read: then the upload has ended meanwhile
+        digests = _digests(service, project_id, upload_id, body)
     digests.check(sha256=body.sha256, md5=body.md5)
     with service.database.unit_of_work(project_id, write=True) as uow:
         upload = uploads.complete(
@@ -159,12 +153,10 @@ def _add(destination: Destination, upload_id: str, sent: Upload, number: int | N
     return PartObject.of(part)
 
 
-def _assembly(
+def _digests(
     service: Service, project_id: str, upload_id: str, body: CompleteRequest
-) -> uploads.Assembly | UploadObject:
-    """What is to be put together; the upload itself if it has been."""
+) -> uploads.Digests:
+    """Of what is to be put together, or has been by the same request."""
     with service.database.unit_of_work(project_id) as uow:
-        upload = uow.uploads.get(upload_id)
-        if uploads.was_completed_with(upload, body.part_ids):
-            return upload_view(uow, upload)
-        return uploads.assemble(uow, upload_id, body.part_ids)
+        assembly = uploads.assemble(uow, upload_id, body.part_ids)
+    return assembly.digest(service.store, with_md5=body.md5 is not None)

@@ -140,7 +140,7 @@ def test_by_default_the_text_decides_and_more_than_it_gives_is_refused(
     with pytest.raises(BadData, match=f"the largest possible is {default.vocab_size}") as caught:
         train(corpus, default.vocab_size + 64, algorithm)
     assert caught.value.error_code == "vocabulary_too_large"
-    assert caught.value.param == "tokenizer.vocab_size"
+    assert caught.value.param == "vocab_size"
     largest = train(corpus, default.vocab_size, algorithm)
     assert largest.json == default.json
 

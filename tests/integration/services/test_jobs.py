@@ -6,7 +6,8 @@ import pytest
 
 from core.errors import Conflict, InvalidRequest, NotFound
 from core.lifecycle import JobStatus, ResourceStatus, WorkKind
-from services import datasets, job_changes, job_runs, jobs, making
+from services import datasets, job_changes, job_runs, jobs, making, pieces
+from services.pieces import ShardSize
 from tests.integration.services.conftest import Office
 
 
@@ -71,12 +72,26 @@ def test_job_waits_for_corpus_then_tokenizer_then_dataset_one_after_the_other(
     assert office.try_claim("train.1") is None
     claim = office.claim("corpus")
     assert claim.kind is WorkKind.DATASET
-    with office.database.unit_of_work() as uow:
-        place = jobs.queue_place(uow, uow.jobs.get(job.id))
-    assert place is not None
-    assert f"dataset {claim.subject_id}" in place.waiting_reason
+    assert waiting_reason(office, job.id) == f"dataset {claim.subject_id} is still being made (0%)"
+    with office.database.unit_of_work(write=True) as uow:
+        shards = [ShardSize("train-00000", 3 * 2**25), ShardSize("validation-00000", 2**25)]
+        dataset = uow.datasets.get(claim.subject_id)
+        pieces.plan_encoding(uow, claim, dataset, shards, doorbell=office.doorbell)
+        uow.commit()
+    piece = office.claim_piece(claim)
+    with office.database.unit_of_work(write=True) as uow:
+        pieces.finish(uow, piece, prefix=dataset.prefix, result={})
+        uow.commit()
+    assert waiting_reason(office, job.id).endswith("is still being made (75%)")
     office.finish_dataset(claim)
     assert office.claim("train.1").subject_id == job.id
+
+
+def waiting_reason(office: Office, job_id: str) -> str:
+    with office.database.unit_of_work() as uow:
+        place = jobs.queue_place(uow, uow.jobs.get(job_id))
+    assert place is not None
+    return place.waiting_reason
 
 
 def test_jobs_that_need_one_dataset_wait_for_one_piece_of_work(office: Office) -> None:
