@@ -20,7 +20,7 @@ from pydoc_data.topics import topics
 from typing import TypeVar
 
 from core.cleaning_options import CleaningOptions
-from core.quality_filters import QualityFilter
+from core.filters.base import QualityFilter
 from corpora.cleaning import Cleaner
 from corpora.language import LanguageIdentifier
 from corpora.quality_rules import RULES, Rule

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from core import quality_filters as limits_of
+from core.filters import c4
 from corpora.sentences import TERMINAL_PUNCTUATION
 from corpora.text_view import TextView
 
@@ -26,7 +26,7 @@ IsBoilerplate = Callable[[str], bool]
 """Whether a line, without the white space around it, is to be taken out."""
 
 
-def long_words(view: TextView, limits: limits_of.C4LongWords) -> IsBoilerplate | None:
+def long_words(view: TextView, limits: c4.C4LongWords) -> IsBoilerplate | None:
     """Lines with a longer word."""
     most = limits.max_characters
     if max(map(len, view.lines)) <= most:
@@ -34,25 +34,25 @@ def long_words(view: TextView, limits: limits_of.C4LongWords) -> IsBoilerplate |
     return lambda line: len(line) > most and any(len(word) > most for word in line.split())
 
 
-def line_punctuation(_: TextView, __: limits_of.C4LinePunctuation) -> IsBoilerplate:
+def line_punctuation(_: TextView, __: c4.C4LinePunctuation) -> IsBoilerplate:
     """Lines that end as headings and menus do."""
     return lambda line: line[-1] not in TERMINAL_PUNCTUATION or line.endswith("...")
 
 
-def line_words(_: TextView, limits: limits_of.C4LineWords) -> IsBoilerplate:
+def line_words(_: TextView, limits: c4.C4LineWords) -> IsBoilerplate:
     """Lines with fewer words."""
     fewest = limits.min_words
     return lambda line: len(line.split(None, fewest)) < fewest
 
 
-def javascript(view: TextView, _: limits_of.C4Javascript) -> IsBoilerplate | None:
+def javascript(view: TextView, _: c4.C4Javascript) -> IsBoilerplate | None:
     """Lines about Javascript."""
     if "javascript" not in view.lowered:
         return None
     return lambda line: "javascript" in line.lower()
 
 
-def policy(view: TextView, _: limits_of.C4Policy) -> IsBoilerplate | None:
+def policy(view: TextView, _: c4.C4Policy) -> IsBoilerplate | None:
     """Lines about what the law wants to be said."""
     phrases = [phrase for phrase in POLICY_PHRASES if phrase in view.lowered]
     if not phrases:

@@ -16,7 +16,7 @@ import numpy as np
 
 from core.corpus_options import CorpusOptions
 from core.errors import BadData
-from core.quality_filters import Contaminated
+from core.filters.decontamination import Contaminated
 from corpora.ngrams import Hashes, Ints, hash_ngrams
 from corpora.readers.record import Record
 from corpora.readers.source import SourceFile, read_records

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from core.filters.base import QualityFilter
 from core.languages import UNDETERMINED, WITHOUT_SPACES
-from core.quality_filters import QualityFilter, QualityFilters
+from core.quality_filters import QualityFilters
 from corpora.boilerplate import LINE_RULES, IsBoilerplate, without_boilerplate
 from corpora.quality_rules import RULES
 from corpora.text_view import TextView

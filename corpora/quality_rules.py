@@ -1,4 +1,4 @@
-"""The rules of ``core.quality_filters`` on whole documents: which of them a text fails.
+"""The rules of ``core.filters`` on whole documents: which of them a text fails.
 
 Each rule is a function of a text and thresholds, true if the text is to be dropped. Whether a value
 at the threshold itself passes is as in the reference: the paper for Gopher, the code for FineWeb.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from core import quality_filters as limits_of
+from core.filters import c4, fineweb, gopher, the_stack
 from corpora.sentences import TERMINAL_PUNCTUATION, has_sentences
 from corpora.text_view import TextView
 
@@ -30,66 +30,64 @@ _STOP_WORDS_AS_WRITTEN: Final = tuple(
 )
 
 
-def word_count(view: TextView, limits: limits_of.GopherWordCount) -> bool:
+def word_count(view: TextView, limits: gopher.GopherWordCount) -> bool:
     """Fewer or more words."""
     return not limits.min_words <= view.num_words <= limits.max_words
 
 
-def mean_word_length(view: TextView, limits: limits_of.GopherMeanWordLength) -> bool:
+def mean_word_length(view: TextView, limits: gopher.GopherMeanWordLength) -> bool:
     """Shorter or longer words."""
     mean = view.num_word_characters / view.num_words
     return not limits.min_characters <= mean <= limits.max_characters
 
 
-def symbols(view: TextView, limits: limits_of.GopherSymbols) -> bool:
+def symbols(view: TextView, limits: gopher.GopherSymbols) -> bool:
     """More hash signs or more ellipses for each word."""
     most = max(view.text.count("#"), sum(map(view.text.count, _ELLIPSES)))
     return most / view.num_words > limits.max_per_word
 
 
-def bullet_lines(view: TextView, limits: limits_of.GopherBulletLines) -> bool:
+def bullet_lines(view: TextView, limits: gopher.GopherBulletLines) -> bool:
     """More lines that begin with a bullet."""
     num_bullets = sum(line[0] in BULLETS for line in view.lines)
     return num_bullets / len(view.lines) > limits.max_share
 
 
-def ellipsis_lines(view: TextView, limits: limits_of.GopherEllipsisLines) -> bool:
+def ellipsis_lines(view: TextView, limits: gopher.GopherEllipsisLines) -> bool:
     """More lines that end with an ellipsis."""
     num_ellipses = sum(line.endswith(_ELLIPSES) for line in view.lines)
     return num_ellipses / len(view.lines) > limits.max_share
 
 
-def alphabetic_words(view: TextView, limits: limits_of.GopherAlphabeticWords) -> bool:
+def alphabetic_words(view: TextView, limits: gopher.GopherAlphabeticWords) -> bool:
     """Fewer words that have a letter."""
     return view.num_alphabetic_words / view.num_words < limits.min_share
 
 
-def stop_words(view: TextView, limits: limits_of.GopherStopWords) -> bool:
+def stop_words(view: TextView, limits: gopher.GopherStopWords) -> bool:
     """Fewer different stop words."""
     words = view.number_of
     found = sum(any(form in words for form in forms) for forms in _STOP_WORDS_AS_WRITTEN)
     return found < limits.min_words
 
 
-def duplicate_lines(view: TextView, limits: limits_of.GopherDuplicateLines) -> bool:
+def duplicate_lines(view: TextView, limits: gopher.GopherDuplicateLines) -> bool:
     """More lines that stood there before."""
     return view.repeated_lines.num_parts / len(view.lines) > limits.max_share
 
 
-def duplicate_line_characters(
-    view: TextView, limits: limits_of.GopherDuplicateLineCharacters
-) -> bool:
+def duplicate_line_characters(view: TextView, limits: gopher.GopherDuplicateLineCharacters) -> bool:
     """More characters in such lines."""
     return view.repeated_lines.num_characters / view.num_line_characters > limits.max_share
 
 
-def duplicate_paragraphs(view: TextView, limits: limits_of.GopherDuplicateParagraphs) -> bool:
+def duplicate_paragraphs(view: TextView, limits: gopher.GopherDuplicateParagraphs) -> bool:
     """More paragraphs that stood there before."""
     return view.repeated_paragraphs.num_parts / len(view.paragraphs) > limits.max_share
 
 
 def duplicate_paragraph_characters(
-    view: TextView, limits: limits_of.GopherDuplicateParagraphCharacters
+    view: TextView, limits: gopher.GopherDuplicateParagraphCharacters
 ) -> bool:
     """More characters in such paragraphs."""
     num_characters = view.repeated_paragraphs.num_characters
@@ -106,62 +104,62 @@ def duplicate_ngrams(n: int) -> Rule:
     return lambda view, limits: view.ngrams.repeated_exceed(n, max_share=limits.max_share)
 
 
-def lorem_ipsum(view: TextView, _: limits_of.C4LoremIpsum) -> bool:
+def lorem_ipsum(view: TextView, _: c4.C4LoremIpsum) -> bool:
     """A printer's blind text."""
     return "lorem ipsum" in view.lowered
 
 
-def curly_brace(view: TextView, _: limits_of.C4CurlyBrace) -> bool:
+def curly_brace(view: TextView, _: c4.C4CurlyBrace) -> bool:
     """A program."""
     return "{" in view.text
 
 
-def sentences(view: TextView, limits: limits_of.C4Sentences) -> bool:
+def sentences(view: TextView, limits: c4.C4Sentences) -> bool:
     """Fewer sentences."""
     return not has_sentences(view.lines, at_least=limits.min_sentences)
 
 
-def line_punctuation(view: TextView, limits: limits_of.FinewebLinePunctuation) -> bool:
+def line_punctuation(view: TextView, limits: fineweb.FinewebLinePunctuation) -> bool:
     """No more lines than so many that end in terminal punctuation."""
     num_ended = sum(line[-1] in TERMINAL_PUNCTUATION for line in view.lines)
     return num_ended / len(view.lines) <= limits.min_share
 
 
-def short_lines(view: TextView, limits: limits_of.FinewebShortLines) -> bool:
+def short_lines(view: TextView, limits: fineweb.FinewebShortLines) -> bool:
     """So many short lines, or more."""
     num_short = sum(len(line) <= limits.max_characters for line in view.lines)
     return num_short / len(view.lines) >= limits.max_share
 
 
 def few_repeated_line_characters(
-    view: TextView, limits: limits_of.FinewebDuplicateLineCharacters
+    view: TextView, limits: fineweb.FinewebDuplicateLineCharacters
 ) -> bool:
     """So many characters in lines that stood there before, or more."""
     return view.repeated_lines.num_characters / view.num_line_characters >= limits.max_share
 
 
-def newlines(view: TextView, limits: limits_of.FinewebNewlines) -> bool:
+def newlines(view: TextView, limits: fineweb.FinewebNewlines) -> bool:
     """More line breaks for each word."""
     return (len(view.lines) - 1) / view.num_words > limits.max_per_word
 
 
-def line_length(view: TextView, limits: limits_of.StackLineLength) -> bool:
+def line_length(view: TextView, limits: the_stack.StackLineLength) -> bool:
     """A longer line."""
     return max(view.line_lengths) > limits.max_characters
 
 
-def mean_line_length(view: TextView, limits: limits_of.StackMeanLineLength) -> bool:
+def mean_line_length(view: TextView, limits: the_stack.StackMeanLineLength) -> bool:
     """Longer lines on average."""
     lengths = view.line_lengths
     return sum(lengths) / len(lengths) > limits.max_characters
 
 
-def alphanumeric(view: TextView, limits: limits_of.StackAlphanumeric) -> bool:
+def alphanumeric(view: TextView, limits: the_stack.StackAlphanumeric) -> bool:
     """Fewer letters and digits."""
     return view.num_alphanumeric / len(view.text) < limits.min_share
 
 
-def generated(view: TextView, limits: limits_of.StackGenerated) -> bool:
+def generated(view: TextView, limits: the_stack.StackGenerated) -> bool:
     """A mark of a program that wrote the text, in its first lines."""
     first_lines = "\n".join(view.text.split("\n", limits.max_lines)[: limits.max_lines]).lower()
     return any(mark in first_lines for mark in GENERATED_MARKS)

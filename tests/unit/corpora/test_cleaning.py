@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.cleaning_options import CleaningOptions
-from core.quality_filters import Contaminated
+from core.filters.decontamination import Contaminated
 from corpora.cleaning import Cleaned, Cleaner, normalise
 from corpora.decontamination import Evaluation
 from corpora.readers.record import BadBytes, Dropped, Record

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from core.cleaning_options import CleaningOptions
 from core.corpus_options import CorpusOptions
 from core.errors import BadData
-from core.quality_filters import Contaminated
+from core.filters.decontamination import Contaminated
 from corpora.decontamination import (
     MAX_EVALUATION_CHARACTERS,
     Evaluation,

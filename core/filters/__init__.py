@@ -1,0 +1,1 @@
+"""The published quality rules, by their sources: names and thresholds, nothing that runs."""
