@@ -6,17 +6,18 @@ the rest, resuming an interrupted download included, is the same for all.
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final
+from typing import Final, Self
 from urllib.parse import quote
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
-from core.errors import RangeNotSatisfiable
+from core.errors import PreconditionFailed, RangeNotSatisfiable
 
 _RANGE: Final = re.compile(r"bytes\s*=\s*([0-9]{0,99})\s*-\s*([0-9]{0,99})\s*", re.IGNORECASE)
 
@@ -33,15 +34,35 @@ class Content:
     media_type: str = "application/octet-stream"
     filename: str | None = None
 
+    @classmethod
+    def of_bytes(cls, data: bytes, *, media_type: str) -> Self:
+        """Bytes that are in memory."""
+        return cls(
+            num_bytes=len(data),
+            etag=hashlib.sha256(data).hexdigest(),
+            read=lambda start, end: iter([data[start:end]]),
+            media_type=media_type,
+        )
 
-def content_response(request: Request, content: Content) -> Response:
+
+def content_response(
+    request: Request, content: Content, *, headers: Mapping[str, str] | None = None
+) -> Response:
     """Answer with the bytes that the request asks for.
 
+    Args:
+        request: May ask for a range of them, or name those that the client has.
+        content: All of them.
+        headers: What else the answer says, whatever it is.
+
     Raises:
+        PreconditionFailed: the client has a part of other bytes.
         RangeNotSatisfiable: the range lies beyond the end.
         NotFound: the bytes have gone since.
     """
+    _refuse_another(request, content)
     headers = {
+        **(headers or {}),
         "accept-ranges": "bytes",
         "etag": f'"{content.etag}"',
         "content-type": content.media_type,
@@ -50,7 +71,8 @@ def content_response(request: Request, content: Content) -> Response:
     if content.filename is not None:
         headers["content-disposition"] = _attachment(content.filename)
     if _is_known(request, content):
-        return Response(status_code=304, headers={"etag": headers["etag"]})
+        del headers["content-type"]
+        return Response(status_code=304, headers=headers)
     start, end, status = 0, content.num_bytes, 200
     wanted = _wanted_range(request, content)
     if wanted is not None:
@@ -89,6 +111,17 @@ def _wanted_range(request: Request, content: Content) -> tuple[int, int] | None:
             f"The range {written!r} lies beyond the end; there are {size} bytes.", size=size
         )
     return start, end
+
+
+def _refuse_another(request: Request, content: Content) -> None:
+    """``If-Match`` (RFC 9110, 13.1.1): whoever has a part of other bytes wants none of these."""
+    condition = request.headers.get("if-match")
+    if condition is None:
+        return
+    if not {tag.strip() for tag in condition.split(",")} & {"*", f'"{content.etag}"'}:
+        raise PreconditionFailed(
+            f'If-Match: the bytes are those of "{content.etag}".', param="If-Match"
+        )
 
 
 def _still_the_same(request: Request, content: Content) -> bool:

@@ -37,6 +37,7 @@ _MEANINGS: Final = {
     403: "Not allowed",
     404: "There is no such object",
     409: "The object's state forbids it",
+    412: "The bytes are not those that If-Match names",
     413: "More bytes than the limit",
     415: "Another content type is needed",
     416: "The range lies beyond the end",

@@ -30,6 +30,7 @@ STATUSES: Final[Mapping[type[PretrainerError], int]] = {
     core_errors.TooLarge: 413,
     core_errors.QuotaExceeded: 429,
     core_errors.RangeNotSatisfiable: 416,
+    core_errors.PreconditionFailed: 412,
     core_errors.DigestMismatch: 422,
     core_errors.BadData: 422,
     core_errors.Unavailable: 503,

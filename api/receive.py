@@ -32,7 +32,9 @@ _PIECE: Final = 1 << 20
 _FORM_OVERHEAD: Final = 1 << 21
 """What boundaries, headers and text fields may add to a file's own bytes."""
 _SHA256: Final = re.compile(r"[0-9a-fA-F]{64}")
-_CONTENT_DIGEST: Final = re.compile(r"(?:^|,)\s*([A-Za-z0-9*_-]+)=:([^:]*):")
+_DIGEST: Final = r"([A-Za-z0-9*_-]+)=:([^:]*):"
+_CONTENT_DIGEST: Final = re.compile(_DIGEST)
+_CONTENT_DIGESTS: Final = re.compile(rf"\s*(?:{_DIGEST}\s*(?:,\s*{_DIGEST}\s*)*)?")
 _ALGORITHMS: Final = {"sha-256": "sha256", "sha-512": "sha512"}
 _log = logging.getLogger(__name__)
 
@@ -259,6 +261,11 @@ class _ContentDigests:
         Raises:
             MalformedRequest: what is there is no digest.
         """
+        if not _CONTENT_DIGESTS.fullmatch(written):
+            raise MalformedRequest(
+                "Content-Digest is written sha-256=:<base64>:, and a comma parts two of them.",
+                param="Content-Digest",
+            )
         self._announced = [
             (name.lower(), hashlib.new(_ALGORITHMS[name.lower()]), _decoded(name, value))
             for name, value in _CONTENT_DIGEST.findall(written)

@@ -8,6 +8,7 @@
     ├── TooLarge              more bytes than the limit
     ├── QuotaExceeded         more bytes than the project may have
     ├── RangeNotSatisfiable   a byte range beyond the end
+    ├── PreconditionFailed    the bytes are not those that the client has a part of
     ├── DigestMismatch        the bytes are not those that the client announced
     ├── Unavailable           a part of the service cannot be reached now
     ├── BadData               what a user uploaded cannot be used
@@ -103,6 +104,12 @@ class RangeNotSatisfiable(PretrainerError):
         """``size`` is the length of the whole, in bytes."""
         super().__init__(message)
         self.size = size
+
+
+class PreconditionFailed(PretrainerError):
+    """The object is not, or no longer, what the client takes it for."""
+
+    code = "precondition_failed"
 
 
 class DigestMismatch(PretrainerError):

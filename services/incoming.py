@@ -27,7 +27,8 @@ class ReceivedBytes:
         if announced is not None and announced.lower() != self.stored.sha256:
             raise DigestMismatch(
                 f"The received bytes have the sha256 {self.stored.sha256}, "
-                f"but {announced.lower()} was announced."
+                f"but {announced.lower()} was announced.",
+                param="x-sha256",
             )
 
 

@@ -61,7 +61,7 @@ def delete_checkpoint(checkpoint_id: Id, uow: Writing, service: ServiceDep) -> D
     "/{id}/files/{name:path}",
     operation_id="get_checkpoint_file",
     response_class=Response,
-    responses=failures(404, 409, 416),
+    responses=failures(404, 409, 412, 416),
 )
 def get_checkpoint_file(
     checkpoint_id: Id,
@@ -91,7 +91,7 @@ def get_checkpoint_file(
     "/{id}/archive",
     operation_id="get_checkpoint_archive",
     response_class=Response,
-    responses={200: {"content": {"application/x-tar": {}}}, **failures(404, 409, 416)},
+    responses={200: {"content": {"application/x-tar": {}}}, **failures(404, 409, 412, 416)},
 )
 def get_checkpoint_archive(
     *,

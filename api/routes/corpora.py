@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
+from api.content import Content, content_response
 from api.deps import Id, MetadataFilter, Page, ProjectId, Reading, Service, ServiceDep, Writing
 from api.documentation import corpus_body, failures
 from api.errors import CheckedBodyError
@@ -106,12 +107,13 @@ def delete_corpus(corpus_id: Id, uow: Writing, service: ServiceDep) -> Deleted:
     response_model=CorpusReportObject,
     responses={
         200: {"content": {"text/html": {"schema": {"type": "string"}}}},
-        **failures(404, 409, 422),
+        **failures(404, 409, 412, 416, 422),
     },
 )
 def get_corpus_report(
     *,
     corpus_id: Id,
+    request: Request,
     uow: Reading,
     service: ServiceDep,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
@@ -134,9 +136,10 @@ def get_corpus_report(
     )
     headers = {"vary": "accept", "cache-control": "private, no-cache"}
     if wanted == "html" or (wanted is None and wants_page(accept)):
-        page = report_page(report)
-        return Response(page, media_type="text/html", headers=headers | page_headers())
-    return Response(report.model_dump_json(), media_type="application/json", headers=headers)
+        page = Content.of_bytes(report_page(report).encode(), media_type="text/html; charset=utf-8")
+        return content_response(request, page, headers=headers | page_headers())
+    facts = Content.of_bytes(report.model_dump_json().encode(), media_type="application/json")
+    return content_response(request, facts, headers=headers)
 
 
 @router.get(

@@ -138,7 +138,7 @@ def delete_file(file_id: Id, uow: Writing, service: ServiceDep) -> Deleted:
     "/{id}/content",
     operation_id="get_file_content",
     response_class=Response,
-    responses=failures(404, 416),
+    responses=failures(404, 412, 416),
 )
 def get_file_content(
     file_id: Id,

@@ -93,7 +93,7 @@ def delete_tokenizer(tokenizer_id: Id, uow: Writing, service: ServiceDep) -> Del
     "/{id}/files/tokenizer.json",
     operation_id="get_tokenizer_file",
     response_class=Response,
-    responses=failures(404, 409, 416),
+    responses=failures(404, 409, 412, 416),
 )
 def get_tokenizer_file(
     tokenizer_id: Id,

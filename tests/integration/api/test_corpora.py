@@ -113,6 +113,11 @@ def test_the_report_is_a_page_for_a_browser_and_json_for_a_program(
     assert client.get(url, params={"format": "json"}, headers=accept).json() == report
     assert client.get(url, params={"format": "pdf"}).status_code == 422
 
+    known = {"accept": "text/html", "if-none-match": page.headers["etag"]}
+    same = client.get(url, headers=known)
+    assert (same.status_code, same.headers["vary"]) == (304, "accept")
+    assert client.get(url, headers={**known, "accept": "application/json"}).json() == report
+
 
 def test_a_damaged_report_is_named_as_such(
     client: TestClient, ready_corpus_id: str, worker: Worker

@@ -84,6 +84,8 @@ def test_the_announced_digest_is_checked(client: TestClient, header: dict[str, s
         ({"x-sha256": "abc"}, 400, "malformed_request"),
         ({"content-digest": "sha-256=:AAAA:"}, 400, "malformed_request"),
         ({"content-digest": "sha-512=:?:"}, 400, "malformed_request"),
+        ({"content-digest": "sha-256=abc"}, 400, "malformed_request"),
+        ({"content-digest": f"sha-256=:{BASE64}: and more"}, 400, "malformed_request"),
         (
             {"content-digest": f"sha-256=:{BASE64}:, sha-512=:{SHA512[:-4]}AA==:"},
             422,

@@ -90,3 +90,18 @@ def test_head_has_the_headers_of_get_and_no_body(client: TestClient) -> None:
     assert head.content == b""
     assert head.headers == get.headers
     assert client.head("/x", headers={"range": "bytes=0-9"}).headers["content-length"] == "10"
+
+
+@pytest.mark.parametrize("condition", ['"abc"', '"x", "abc"', "*"])
+def test_who_has_the_same_bytes_gets_the_rest(client: TestClient, condition: str) -> None:
+    answer = client.get("/x", headers={"if-match": condition, "range": "bytes=10-19"})
+    assert (answer.status_code, answer.content) == (206, BYTES[10:20])
+
+
+@pytest.mark.parametrize("condition", ['"x"', 'W/"abc"', "abc"])
+def test_who_has_other_bytes_is_told_so_before_any_is_sent(
+    client: TestClient, condition: str
+) -> None:
+    answer = client.get("/x", headers={"if-match": condition, "range": "bytes=10-19"})
+    assert answer.status_code == 412
+    assert answer.json()["error"]["code"] == "precondition_failed"
