@@ -137,7 +137,11 @@ def _fields_at(model: object, location: Sequence[Any]) -> set[str]:
         ]
         tagged = [candidate for candidate in models if _is_tagged(candidate, part)]
         models = inner or tagged or models
-    return {name for candidate in models for name in candidate.model_fields}
+    return {
+        field.alias or name
+        for candidate in models
+        for name, field in candidate.model_fields.items()
+    }
 
 
 def _models_in(annotation: object) -> Iterator[type[BaseModel]]:

@@ -43,6 +43,8 @@ Metadata = Annotated[
     dict[MetadataKey, Annotated[str, Field(max_length=MAX_METADATA_VALUE_LENGTH)]],
     Field(max_length=MAX_METADATA_PAIRS, description="Up to 16 pairs of the user's own"),
 ]
+_CHANGEABLE = ("context_length",)
+"""What may be given beside the checkpoint that a model starts from."""
 _GAPS = ("____", "<|mask|>")
 """What marks a gap in a blank; more underscores hold four as well."""
 
@@ -96,8 +98,13 @@ def _id_as_tokenizer(value: object) -> object:
 
 
 class ModelRequest(Frozen):
-    """A preset, a shape, or a preset with some of its shape changed."""
+    """A preset, a shape, a preset with some of its shape changed, or a checkpoint to go on from."""
 
+    from_checkpoint: str | None = Field(
+        default=None,
+        alias="from",
+        description="A checkpoint whose weights, shape and tokenizer the job starts with",
+    )
     preset: Annotated[str, BeforeValidator(_known_preset)] | None = None
     architecture: Architecture | None = None
     layers: int | None = Field(default=None, ge=1, le=MAX_LAYERS)
@@ -110,7 +117,14 @@ class ModelRequest(Frozen):
 
     @model_validator(mode="after")
     def _is_a_preset_or_a_whole_shape(self) -> Self:
-        if self.preset is None and None in (self.layers, self.width, self.heads):
+        if self.from_checkpoint is not None:
+            others = sorted(self.model_fields_set - {"from_checkpoint", *_CHANGEABLE})
+            if others:
+                raise ValueError(
+                    f"{others[0]}: a model that goes on from a checkpoint has the checkpoint's; "
+                    f"beside 'from' there may be only {', '.join(_CHANGEABLE)}"
+                )
+        elif self.preset is None and None in (self.layers, self.width, self.heads):
             raise ValueError("a model without a preset needs at least layers, width and heads")
         return self
 
@@ -204,7 +218,7 @@ class JobRequest(Frozen):
 
     @property
     def architecture(self) -> Architecture:
-        """The architecture that the objective needs, unless the model names another."""
+        """Of a new model: what the objective needs, unless the model names another."""
         return self.model.architecture or self.objective.architecture
 
     @property
@@ -220,4 +234,4 @@ class JobRequest(Frozen):
 
     def as_stored(self) -> dict[str, Any]:
         """What the database keeps: what the user gave, unfolded, without our defaults."""
-        return self.model_dump(mode="json", exclude_unset=True)
+        return self.model_dump(mode="json", exclude_unset=True, by_alias=True)

@@ -17,6 +17,7 @@ from core.job_request import JobRequest, ModelRequest
 from core.mixture import MixtureComponent
 from core.objectives import Architecture
 from core.presets import PRESETS, Preset
+from core.rotary import raised_theta
 from core.sizing import (
     DEFAULT_EPOCHS,
     DEFAULT_TOKENS_PER_PARAMETER,
@@ -32,6 +33,7 @@ from core.spec import (
     ModelShape,
     OptimizerSpec,
     ScheduleSpec,
+    StartSpec,
 )
 
 _EVALUATIONS_PER_JOB = 10
@@ -62,6 +64,15 @@ class CorpusFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckpointFacts:
+    """What a spec depends on of the checkpoint that its model starts from."""
+
+    id: str
+    weights_sha256: str
+    shape: ModelShape
+
+
+@dataclass(frozen=True, slots=True)
 class Resolved:
     """A complete spec, and what the user should know about how it was made."""
 
@@ -70,7 +81,12 @@ class Resolved:
 
 
 def resolve(
-    request: JobRequest, *, corpora: Sequence[CorpusFacts], tokenizer_id: str, vocab_size: int
+    request: JobRequest,
+    *,
+    corpora: Sequence[CorpusFacts],
+    tokenizer_id: str,
+    vocab_size: int,
+    start: CheckpointFacts | None = None,
 ) -> Resolved:
     """Decide everything that the request leaves open.
 
@@ -79,15 +95,19 @@ def resolve(
         corpora: The corpora of the request, in their order.
         tokenizer_id: The tokenizer, ready.
         vocab_size: The tokenizer's number of tokens.
+        start: The checkpoint that ``request.model`` names; its tokenizer is ``tokenizer_id``.
 
     Raises:
         InvalidRequest: the parts do not fit together; ``param`` names the first wrong field.
     """
-    architecture = request.architecture
+    architecture = request.architecture if start is None else start.shape.architecture
     preset = _preset(request.model, architecture)
     train_tokens = sum(corpus.train_tokens for corpus in corpora)
     try:
-        shape = _shape(request.model, architecture, preset, vocab_size)
+        if start is None:
+            shape = _shape(request.model, architecture, preset, vocab_size)
+        else:
+            shape = _continued_shape(request.model, start)
         budget = request.budget or Budget(
             tokens=DEFAULT_TOKENS_PER_PARAMETER * num_parameters(shape), epochs=DEFAULT_EPOCHS
         )
@@ -104,6 +124,9 @@ def resolve(
             corpus=_corpus(request, corpora),
             tokenizer=tokenizer_id,
             model=shape,
+            start=None
+            if start is None
+            else StartSpec(checkpoint=start.id, weights_sha256=start.weights_sha256),
             objective=request.objective,
             budget=budget,
             batch_tokens=batch_tokens,
@@ -135,14 +158,14 @@ def resolve(
     return Resolved(spec=spec, warnings=tuple(warnings))
 
 
-def check(request: JobRequest) -> None:
+def check(request: JobRequest, *, start: CheckpointFacts | None = None) -> None:
     """Find what no corpus or tokenizer could mend, before either is known.
 
     Raises:
         InvalidRequest: as :func:`resolve`.
     """
     corpora = [CorpusFacts(id_, digest="", train_tokens=10**6) for id_ in request.corpus_shares]
-    resolve(request, corpora=corpora, tokenizer_id="tokenizer", vocab_size=4096)
+    resolve(request, corpora=corpora, tokenizer_id="tokenizer", vocab_size=4096, start=start)
 
 
 def _corpus(
@@ -190,6 +213,21 @@ def _shape(
     return ModelShape(architecture=architecture, vocab_size=vocab_size, **{**defaults, **given})
 
 
+def _continued_shape(model: ModelRequest, start: CheckpointFacts) -> ModelShape:
+    """The checkpoint's shape, with another context if that is asked for; see ``core.rotary``."""
+    before = start.shape
+    length = model.context_length or before.context_length
+    if length <= before.context_length:
+        return before.model_copy(update={"context_length": length})
+    theta = raised_theta(
+        before.rotary_base,
+        head_dim=before.head_dim,
+        before=before.context_length,
+        after=length,
+    )
+    return before.model_copy(update={"context_length": length, "rope_theta": theta})
+
+
 def _batch_tokens(
     model: ModelRequest,
     shape: ModelShape,
@@ -222,7 +260,8 @@ def _warnings(request: JobRequest, architecture: Architecture) -> list[str]:
         warnings.append("evaluation.prompts: an encoder does not continue text; they are left out.")
     if architecture == "decoder" and request.evaluation.blanks:
         warnings.append("evaluation.blanks: a decoder fills no gaps; they are left out.")
-    if not isinstance(request.corpus, str) and request.tokenizer is None:
+    is_mixture = not isinstance(request.corpus, str)
+    if is_mixture and request.tokenizer is None and request.model.from_checkpoint is None:
         warnings.append(
             f"tokenizer: the default one of corpus {request.main_corpus}, which has the largest "
             "share, encodes the whole mixture."

@@ -28,8 +28,8 @@ def num_parameters(shape: ModelShape) -> int:
     """The number of trained numbers of a model; a tied matrix counts once."""
     d, f, v = shape.width, shape.ffn_width, shape.vocab_size
     if shape.architecture == "decoder":
-        kv_width = shape.kv_heads * shape.head_dim
-        attention = 2 * d * d + 2 * d * kv_width + 2 * shape.head_dim
+        q_width, kv_width = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+        attention = 2 * d * q_width + 2 * d * kv_width + 2 * shape.head_dim
         layer = attention + 3 * d * f + 2 * d
         embeddings = v * d if shape.tie_embeddings else 2 * v * d
         return embeddings + shape.layers * layer + d
@@ -55,7 +55,7 @@ def flops_per_token(shape: ModelShape) -> int:
             seen = shape.context_length
         else:
             seen = min(ENCODER_LOCAL_WINDOW, shape.context_length)
-        attention += int(12 * shape.width * seen)
+        attention += int(12 * shape.heads * shape.head_dim * seen)
     return 6 * matrices + attention
 
 

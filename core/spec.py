@@ -17,6 +17,7 @@ from core.counts import Count
 from core.frozen import Frozen
 from core.mixture import CorpusSpec, weights_of
 from core.objectives import Architecture, Objective, StagedObjective
+from core.rotary import ROPE_THETA
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -28,6 +29,11 @@ MAX_CONTEXT_LENGTH = 131072
 MAX_VOCAB_SIZE = 262144
 MAX_PROMPTS = 32
 MAX_PROMPT_LENGTH = 4096
+
+
+def _is_none(value: object) -> bool:
+    """What is None is left out of a spec's JSON, so that older specs keep their digests."""
+    return value is None
 
 
 class ModelShape(Frozen):
@@ -42,15 +48,24 @@ class ModelShape(Frozen):
     context_length: int = Field(ge=16, le=MAX_CONTEXT_LENGTH)
     vocab_size: int = Field(ge=64, le=MAX_VOCAB_SIZE)
     tie_embeddings: bool = True
+    head_width: int | None = Field(default=None, ge=2, le=MAX_WIDTH, exclude_if=_is_none)
+    """Of an attention head, where it is not ``width / heads``: only in uploaded decoders."""
+    rope_theta: float | None = Field(default=None, gt=1, le=10**12, exclude_if=_is_none)
+    """The rotary base, an encoder's for its global layers; None: the architecture's own."""
 
     @property
     def head_dim(self) -> int:
         """The width of one attention head."""
-        return self.width // self.heads
+        return self.head_width or self.width // self.heads
+
+    @property
+    def rotary_base(self) -> float:
+        """The base of the rotary wavelengths, an encoder's for its global layers."""
+        return self.rope_theta or ROPE_THETA[self.architecture]
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> Self:
-        if self.width % self.heads:
+        if self.width % self.heads and self.head_width is None:
             raise ValueError(f"heads: width {self.width} is not divisible by heads {self.heads}")
         if self.head_dim % 2:
             raise ValueError(
@@ -64,6 +79,8 @@ class ModelShape(Frozen):
             raise ValueError("kv_heads: an encoder has as many kv_heads as heads")
         if self.architecture == "encoder" and not self.tie_embeddings:
             raise ValueError("tie_embeddings: an encoder's embedding and output are always tied")
+        if self.architecture == "encoder" and self.head_width is not None:
+            raise ValueError("head_width: an encoder's heads are width / heads wide")
         return self
 
 
@@ -147,6 +164,14 @@ class ResourcesSpec(Frozen):
     hosts: Literal[1] = 1
 
 
+class StartSpec(Frozen):
+    """The weights that a model starts from instead of fresh ones; never optimizer or step."""
+
+    checkpoint: str
+    weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Of its ``model.safetensors``."""
+
+
 class JobSpec(Frozen):
     """Everything that determines a job's result."""
 
@@ -154,6 +179,8 @@ class JobSpec(Frozen):
     """An id, or the corpora of a mixture."""
     tokenizer: str
     model: ModelShape
+    start: StartSpec | None = Field(default=None, exclude_if=_is_none)
+    """None: fresh weights."""
     objective: Objective
     budget: Budget
     batch_tokens: int = Field(ge=16, le=10**8)

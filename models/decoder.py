@@ -20,8 +20,6 @@ from models.attention import attend
 from models.language_model import LanguageModel
 from models.layers import Embedding, Linear, RMSNorm, rotary_tables, rotate
 
-ROPE_THETA: Final = 10_000.0
-"""The base of the rotary wavelengths: enough for contexts of a few thousand tokens."""
 RMS_NORM_EPS: Final = 1e-6
 
 
@@ -38,7 +36,10 @@ class Decoder(LanguageModel):
     def hidden(self, input_ids_BT: Tensor) -> Tensor:
         """The last layer's normalised states, ``(B, T, D)``."""
         x = self.model.embed_tokens(input_ids_BT, dtype=self.compute_dtype)
-        tables = rotary_tables(x.shape[1], head_width=self.shape.head_dim, theta=ROPE_THETA, like=x)
+        shape = self.shape
+        tables = rotary_tables(
+            x.shape[1], head_width=shape.head_dim, theta=shape.rotary_base, like=x
+        )
         for layer in self.model.layers:
             x = layer(x, tables)
         return self.model.norm(x)  # type: ignore[no-any-return]
@@ -94,12 +95,12 @@ class _Attention(nn.Module):
 
     def __init__(self, shape: ModelShape) -> None:
         super().__init__()
-        kv_width = shape.kv_heads * shape.head_dim
+        q_width, kv_width = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
         self.head_dim = shape.head_dim
-        self.q_proj = Linear(shape.width, shape.width)
+        self.q_proj = Linear(shape.width, q_width)
         self.k_proj = Linear(shape.width, kv_width)
         self.v_proj = Linear(shape.width, kv_width)
-        self.o_proj = Linear(shape.width, shape.width)
+        self.o_proj = Linear(q_width, shape.width)
         self.q_norm = RMSNorm(shape.head_dim, eps=RMS_NORM_EPS)
         self.k_norm = RMSNorm(shape.head_dim, eps=RMS_NORM_EPS)
 

@@ -15,14 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from core.rotary import LOCAL_ROPE_THETA
 from core.sizing import ENCODER_GLOBAL_EVERY, ENCODER_LOCAL_WINDOW
 from core.spec import ModelShape
 from models.attention import attend, window_mask
 from models.language_model import LanguageModel
 from models.layers import Embedding, LayerNorm, Linear, rotary_tables, rotate
 
-GLOBAL_ROPE_THETA: Final = 160_000.0
-LOCAL_ROPE_THETA: Final = 10_000.0
 NORM_EPS: Final = 1e-5
 
 
@@ -44,7 +43,7 @@ class Encoder(LanguageModel):
         length, head_width = x.shape[1], self.shape.head_dim
         near = window_mask(length, reach=ENCODER_LOCAL_WINDOW // 2, device=x.device)
         global_tables = rotary_tables(
-            length, head_width=head_width, theta=GLOBAL_ROPE_THETA, like=x
+            length, head_width=head_width, theta=self.shape.rotary_base, like=x
         )
         local_tables = rotary_tables(length, head_width=head_width, theta=LOCAL_ROPE_THETA, like=x)
         for index, layer in enumerate(self.model.layers):

@@ -14,11 +14,12 @@ from typing import Any, Final
 from safetensors.torch import load_file
 
 from core.objectives import Architecture
+from core.rotary import LOCAL_ROPE_THETA, ROPE_THETA
 from core.sizing import ENCODER_GLOBAL_EVERY, ENCODER_LOCAL_WINDOW
 from core.spec import ModelShape
 from models.architectures import empty_model
-from models.decoder import RMS_NORM_EPS, ROPE_THETA
-from models.encoder import GLOBAL_ROPE_THETA, LOCAL_ROPE_THETA, NORM_EPS, is_global
+from models.decoder import RMS_NORM_EPS
+from models.encoder import NORM_EPS, is_global
 from models.language_model import LanguageModel
 
 CONFIG_NAME: Final = "config.json"
@@ -101,8 +102,8 @@ def model_config(shape: ModelShape, *, special_ids: Mapping[str, int]) -> dict[s
             "head_dim": shape.head_dim,
             "hidden_act": "silu",
             "rms_norm_eps": RMS_NORM_EPS,
-            "rope_parameters": _rope(ROPE_THETA),
-            "rope_theta": ROPE_THETA,
+            "rope_parameters": _rope(shape.rotary_base),
+            "rope_theta": shape.rotary_base,
             "use_sliding_window": False,
             "sliding_window": None,
             "use_cache": True,
@@ -127,10 +128,10 @@ def model_config(shape: ModelShape, *, special_ids: Mapping[str, int]) -> dict[s
             for layer in range(shape.layers)
         ],
         "rope_parameters": {
-            "full_attention": _rope(GLOBAL_ROPE_THETA),
+            "full_attention": _rope(shape.rotary_base),
             "sliding_attention": _rope(LOCAL_ROPE_THETA),
         },
-        "global_rope_theta": GLOBAL_ROPE_THETA,
+        "global_rope_theta": shape.rotary_base,
         "local_rope_theta": LOCAL_ROPE_THETA,
         "bos_token_id": special_ids[_CLS],
         "cls_token_id": special_ids[_CLS],
@@ -142,17 +143,22 @@ def model_config(shape: ModelShape, *, special_ids: Mapping[str, int]) -> dict[s
 def shape_of_config(config: Mapping[str, Any]) -> ModelShape:
     """The shape behind a ``config.json`` that :func:`model_config` wrote."""
     is_decoder = config["model_type"] == "qwen3"
-    heads = config["num_attention_heads"]
+    architecture: Architecture = "decoder" if is_decoder else "encoder"
+    width, heads = config["hidden_size"], config["num_attention_heads"]
+    head_dim = config["head_dim"] if is_decoder else width // heads
+    theta = config["rope_theta" if is_decoder else "global_rope_theta"]
     return ModelShape(
-        architecture="decoder" if is_decoder else "encoder",
+        architecture=architecture,
         layers=config["num_hidden_layers"],
-        width=config["hidden_size"],
+        width=width,
         heads=heads,
         kv_heads=config["num_key_value_heads"] if is_decoder else heads,
         ffn_width=config["intermediate_size"],
         context_length=config["max_position_embeddings"],
         vocab_size=config["vocab_size"],
         tie_embeddings=config["tie_word_embeddings"],
+        head_width=None if head_dim * heads == width else head_dim,
+        rope_theta=None if theta == ROPE_THETA[architecture] else theta,
     )
 
 

@@ -46,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> ExitCode:
     )
     parser.add_argument("--out", type=Path, required=True, help="where checkpoints go")
     parser.add_argument("--resume", type=Path, help="the checkpoint to go on from")
+    parser.add_argument(
+        "--initial", type=Path, help="the folder of weights that the spec's start names"
+    )
     given = parser.parse_args(arguments)
     try:
         spec = JobSpec.model_validate_json(given.spec.read_bytes())
@@ -55,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> ExitCode:
             datasets=given.dataset,
             out=given.out,
             resume=given.resume,
+            initial=given.initial,
             fence=_next_fence(given.out),
             reporter=TerminalReporter(given.out, keep_last=spec.checkpoints.keep_last),
             stop=InterruptSignal(),

@@ -15,6 +15,7 @@ from models.architectures import new_model
 from training.data import open_data, vocabulary_for
 from training.examiner import Examiner
 from training.execution import Execution
+from training.initial import take_initial_weights
 from training.loader import Loader
 from training.loop import TrainingLoop
 from training.optimizers import build_optimizer
@@ -30,6 +31,7 @@ def train(
     datasets: Sequence[Path],
     out: Path,
     resume: Path | None,
+    initial: Path | None = None,
     execution: Execution | None = None,
     fence: int,
     reporter: Reporter,
@@ -42,7 +44,8 @@ def train(
         spec: What is asked for.
         datasets: The directories of the encoded corpora, in the order of the spec.
         out: Where checkpoints go; none is ever deleted.
-        resume: The checkpoint to go on from, of the same spec; None: start with fresh weights.
+        resume: The checkpoint to go on from, of the same spec; None: start at step 0.
+        initial: The folder of the checkpoint that ``spec.start`` names; not read with ``resume``.
         execution: How the job is to run, as its earlier attempts have settled it; comes before
             what ``resume`` says. A machine of another kind decides anew.
         fence: The number of the attempt, part of the checkpoints' names.
@@ -55,8 +58,8 @@ def train(
         checkpoint, CANCEL has not.
 
     Raises:
-        BadData: a dataset is damaged, or does not fit the spec.
-        CheckpointDamaged: ``resume`` is not whole.
+        BadData: a dataset is damaged, or it or ``initial`` does not fit the spec.
+        CheckpointDamaged: ``resume`` or ``initial`` is not whole.
         Conflict: ``resume`` belongs to another spec or dataset.
         InvalidRequest: this machine cannot do what the spec asks for.
         Diverged: the loss or its gradient is not finite.
@@ -77,7 +80,10 @@ def train(
         seed=spec.seed,
         budget=spec.budget,
     )
-    model = new_model(spec.model, seed=spec.seed).to(execution.torch_device)
+    model = new_model(spec.model, seed=spec.seed)
+    if resume is None:
+        take_initial_weights(model, initial, spec=spec)
+    model.to(execution.torch_device)
     model.compute_dtype = execution.compute_dtype
     optimizer = build_optimizer(model, spec.optimizer, precision=execution.compute_dtype)
     if resume is not None:

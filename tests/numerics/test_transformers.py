@@ -9,9 +9,10 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
+from core.sizing import num_parameters
 from core.spec import ModelShape
 from corpora.vocabulary import SPECIAL_TOKENS
-from models.architectures import new_model
+from models.architectures import empty_model, new_model
 from models.huggingface import (
     WEIGHTS_METADATA,
     WEIGHTS_NAME,
@@ -46,19 +47,32 @@ def tokenizer_json() -> bytes:
     return tokenizer.to_str().encode()
 
 
-@pytest.fixture(params=["decoder", "untied decoder", "encoder"])
+KINDS = [
+    "decoder",
+    "decoder with an output of its own",
+    "encoder",
+    "decoder of a longer context",
+    "encoder of a longer context",
+    "decoder with wide heads",
+]
+
+
+@pytest.fixture(params=KINDS)
 def shape(request: pytest.FixtureRequest, tokenizer_json: bytes) -> ModelShape:
     kind = request.param
+    architecture, _, variant = kind.partition(" ")
     return ModelShape(
-        architecture="encoder" if kind == "encoder" else "decoder",
+        architecture="encoder" if architecture == "encoder" else "decoder",
         layers=4,
         width=64,
         heads=4,
-        kv_heads=4 if kind == "encoder" else 2,
+        kv_heads=4 if architecture == "encoder" else 2,
         ffn_width=96,
         context_length=256,
         vocab_size=Tokenizer.from_str(tokenizer_json.decode()).get_vocab_size(),
-        tie_embeddings=kind != "untied decoder",
+        tie_embeddings=variant != "with an output of its own",
+        rope_theta=654_321.0 if variant == "of a longer context" else None,
+        head_width=24 if variant == "with wide heads" else None,
     )
 
 
@@ -107,9 +121,21 @@ def test_transformers_gives_the_same_logits(folder: Path, model: LanguageModel) 
     assert difference < 1e-4
 
 
+@pytest.mark.parametrize("shape", KINDS[3:5], indirect=True)
+def test_transformers_turns_by_the_raised_base(folder: Path, model: LanguageModel) -> None:
+    """Were it left out of the config, the logits would be those of the usual base."""
+    usual = empty_model(model.shape.model_copy(update={"rope_theta": None}))
+    usual.load_state_dict(model.state_dict())
+    theirs = load_in_transformers(folder, model.shape)
+    ids = torch.randint(0, model.shape.vocab_size, (1, model.shape.context_length))
+    with torch.no_grad():
+        assert (theirs(input_ids=ids).logits - usual.logits(ids)).abs().max() > 1e-2
+
+
 def test_transformers_counts_the_same_parameters(folder: Path, model: LanguageModel) -> None:
     theirs = load_in_transformers(folder, model.shape)
-    assert sum(p.numel() for p in theirs.parameters()) == sum(p.numel() for p in model.parameters())
+    ours = sum(p.numel() for p in model.parameters())
+    assert sum(p.numel() for p in theirs.parameters()) == ours == num_parameters(model.shape)
 
 
 @torch.no_grad()
