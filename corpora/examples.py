@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 
 from core.objectives import AnyObjective
 from corpora.objectives import remover_for, stages_of
-from corpora.removers.samples import Reading
+from corpora.removers.samples import Reading, Samples
 from corpora.vocabulary import END_OF_TEXT, SEP, Vocabulary
 from corpora.windows import TokenStream, TokenWindows
 
@@ -50,6 +50,8 @@ class Example:
     label_tokens: tuple[int, ...]
     """What it must say: the token after each, or the removed ones in order; an answer's sentinels
     are part of it."""
+    label_positions: tuple[int, ...]
+    """At which token of the input it says each of them; everything else costs it nothing."""
 
 
 def labelled_examples(
@@ -60,8 +62,10 @@ def labelled_examples(
     context_length: int,
     seed: int,
     limit: int,
+    first: int = 0,
+    stage: int = 0,
 ) -> list[Example]:
-    """The first ``limit`` samples of a job; of a staged one, as its first stage makes them.
+    """``limit`` samples of a job, from its first on or from any other.
 
     Args:
         split: the train split of a dataset.
@@ -70,31 +74,27 @@ def labelled_examples(
         context_length: tokens of a window, at least 16; a job's is its model's.
         seed: the job's.
         limit: how many; none is made of an empty split.
+        first: the number of the first of them: a step begins at its own number times the sequences
+            of a step.
+        stage: of a staged objective, that which makes them.
     """
     vocabulary = Vocabulary.from_tokenizer(tokenizer)
     remover = remover_for(
-        stages_of(objective)[0].objective, vocabulary=vocabulary, context_length=context_length
+        stages_of(objective)[stage].objective, vocabulary=vocabulary, context_length=context_length
     )
     windows = TokenWindows(split, remover)
     if not windows.count or limit < 1:
         return []
-    samples = np.arange(limit, dtype=np.int64)
+    samples = np.arange(first, first + limit, dtype=np.int64)
     made = windows.samples(samples, seed=seed)
     readings = windows.readings(samples, seed=seed)
     return [
-        _example(reading, inputs, labels[counts], vocabulary)
-        for reading, inputs, labels, counts in zip(
-            readings, made.input_ids, made.labels, made.loss_mask, strict=True
-        )
+        _example(reading, made, row=row, vocabulary=vocabulary)
+        for row, reading in enumerate(readings)
     ]
 
 
-def _example(
-    reading: Reading,
-    inputs: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    vocabulary: Vocabulary,
-) -> Example:
+def _example(reading: Reading, made: Samples, *, row: int, vocabulary: Vocabulary) -> Example:
     readable = _Text.of(reading.tokens, vocabulary)
     text = readable.text
     spans = _spans(readable, reading.gaps) if reading.gaps else [_last_word(text)]
@@ -102,12 +102,15 @@ def _example(
     for start, end in spans:
         blanked += text[kept_to:start] + GAP
         kept_to = end
+    counts = made.loss_mask[row]
+    positions = np.flatnonzero(counts) if made.positions is None else made.positions[row][counts]
     return Example(
         text=text,
         blanked=blanked + text[kept_to:],
         removed=tuple(Removed(text[start:end], start, end) for start, end in spans),
-        input_tokens=tuple(inputs.tolist()),
-        label_tokens=tuple(labels.tolist()),
+        input_tokens=tuple(made.input_ids[row].tolist()),
+        label_tokens=tuple(made.labels[row][counts].tolist()),
+        label_positions=tuple(positions.tolist()),
     )
 
 

@@ -63,10 +63,12 @@ def make(
     context_length: int,
     seed: int,
     limit: int,
+    first: int,
+    stage: int,
     store: Store,
     cache: Path,
 ) -> list[Example]:
-    """The first samples that a job with this objective and seed would see.
+    """The samples that a job with this objective and seed would see, from number ``first`` on.
 
     Where a job has encoded the corpus with this tokenizer, exactly those; else samples of the
     corpus's beginning.
@@ -84,6 +86,8 @@ def make(
         context_length=context_length,
         seed=seed,
         limit=limit,
+        first=first,
+        stage=stage,
     )
 
 

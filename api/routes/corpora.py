@@ -198,6 +198,8 @@ def make_examples(
         context_length=body.context_length,
         seed=body.seed,
         limit=body.limit,
+        first=body.first,
+        stage=body.stage - 1,
         store=service.store,
         cache=service.settings.cache_dir,
     )
@@ -212,6 +214,7 @@ def make_examples(
                 ],
                 input_tokens=list(example.input_tokens),
                 label_tokens=list(example.label_tokens),
+                label_positions=list(example.label_positions),
             )
             for example in made
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from api.schemas.base import Answer, Metadata, ObjectId, RequestBody
 from core.cleaning_options import CleaningOptions, profile_as_cleaning
@@ -13,7 +13,7 @@ from core.clock import unix_seconds
 from core.corpus_options import CorpusOptions
 from core.job_request import Name
 from core.lifecycle import ResourceStatus
-from core.objectives import CausalObjective, Objective
+from core.objectives import MAX_STAGES, CausalObjective, Objective, StagedObjective
 from corpora.documents import CorpusStats
 from corpora.report import CorpusReport
 from corpora.split_names import SPLIT_NAMES, SplitName
@@ -21,6 +21,7 @@ from db.tables import Corpus, Tokenizer
 
 MAX_FILES = 10_000
 MAX_EXAMPLES = 100
+MAX_FIRST_EXAMPLE = 10**15
 MAX_EXAMPLE_CONTEXT_LENGTH = 4096
 
 
@@ -218,6 +219,24 @@ class ExamplesRequest(RequestBody):
     )
     limit: int = Field(default=5, ge=1, le=MAX_EXAMPLES, description="How many at most")
     seed: int = Field(default=0, ge=0, lt=2**63, description="That of the job to look into")
+    first: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_FIRST_EXAMPLE,
+        description="The number of the first sample; a step's first is the step times the samples "
+        "of a step",
+    )
+    stage: int = Field(
+        default=1, ge=1, le=MAX_STAGES, description="Of a staged objective, the one to look into"
+    )
+
+    @model_validator(mode="after")
+    def _has_the_stage(self) -> Self:
+        objective = self.objective
+        num_stages = len(objective.stages) if isinstance(objective, StagedObjective) else 1
+        if self.stage > num_stages:
+            raise ValueError(f"stage: the objective has {num_stages}, there is no {self.stage}")
+        return self
 
 
 class RemovedPiece(Answer):
@@ -237,3 +256,6 @@ class ExampleObject(Answer):
     removed: list[RemovedPiece] = Field(description="What the gaps held, in their order")
     input_tokens: list[int] = Field(description="What the model is given")
     label_tokens: list[int] = Field(description="What it has to tell: the tokens that count")
+    label_positions: list[int] = Field(
+        description="At which token of the input it tells each of them"
+    )

@@ -32,7 +32,24 @@ def test_examples_of_every_objective_show_what_is_removed(
             assert piece["text"]
             assert example["text"][piece["start"] : piece["end"]] == piece["text"]
         assert len(example["input_tokens"]) == 64
-        assert example["label_tokens"]
+        assert len(example["label_tokens"]) == len(example["label_positions"]) > 0
+
+
+def test_examples_of_any_stage_and_any_step_can_be_seen(
+    client: TestClient, ready_corpus_id: str
+) -> None:
+    objective = {"stages": [{"until": 0.5, "objective": "causal"}, {"objective": SPANS}]}
+
+    def made(**wanted: int) -> Any:
+        body = {"objective": objective, "context_length": 64, "limit": 2, **wanted}
+        return client.post(f"/v1/corpora/{ready_corpus_id}/examples", json=body).json()
+
+    four, later = made(limit=4)["data"], made(first=2)["data"]
+    assert later == four[2:]
+    assert len(made(stage=1, first=2)["data"][0]["label_tokens"]) == 64
+    assert len(made(stage=2, first=2)["data"][0]["label_tokens"]) < 64
+    error = made(stage=3)["error"]
+    assert (error["code"], error["param"]) == ("invalid_value", "stage")
 
 
 @pytest.mark.parametrize(

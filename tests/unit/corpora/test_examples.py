@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from core.objectives import (
 )
 from core.spec import Budget
 from corpora.examples import Example, labelled_examples
+from corpora.objectives import stages_of
 from tests.tiny_text import documents, stream, stream_of, tokenizer, vocabulary
 from training.loader import Loader, Source
 
@@ -91,7 +93,10 @@ def test_windows_that_cut_a_character_stay_consistent(objective: AnyObjective) -
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_tokens_are_those_of_a_job_with_the_same_seed(objective: AnyObjective) -> None:
+@pytest.mark.parametrize(("first_step", "is_last_stage"), [(0, False), (70, True)])
+def test_tokens_are_those_of_any_step_of_a_job_with_the_same_seed(
+    objective: AnyObjective, first_step: int, *, is_last_stage: bool
+) -> None:
     loader = Loader(
         [Source("corpus_1", 1.0, stream())],
         objective=objective,
@@ -108,11 +113,16 @@ def test_tokens_are_those_of_a_job_with_the_same_seed(objective: AnyObjective) -
         context_length=32,
         seed=42,
         limit=6,
+        first=first_step * 3,
+        stage=len(stages_of(objective)) - 1 if is_last_stage else 0,
     )
     for number, example in enumerate(examples):
-        batch, row = loader.batch(number // 3), number % 3
+        batch, row = loader.batch(first_step + number // 3), number % 3
+        counts = batch.loss_mask[row]
+        places = np.arange(32) if batch.positions is None else batch.positions[row]
         assert list(example.input_tokens) == batch.input_ids[row].tolist()
-        assert list(example.label_tokens) == batch.labels[row][batch.loss_mask[row]].tolist()
+        assert list(example.label_tokens) == batch.labels[row][counts].tolist()
+        assert list(example.label_positions) == places[counts].tolist()
 
 
 def test_removed_words_read_as_words_between_their_spaces() -> None:
