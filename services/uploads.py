@@ -25,7 +25,7 @@ from storage.base import Store
 from storage.stretches import Stretch, read_stretches
 
 MAX_PARTS: Final = 10_000
-_MOST_SENT: Final = 2
+MAX_TIMES_SENT: Final = 2
 """The parts may be so many times as large as the file: some are sent again, cut in another way."""
 
 
@@ -305,7 +305,7 @@ def _check_totals(uow: UnitOfWork, upload: Upload, *, room: Room) -> None:
     num_parts, num_bytes = uow.upload_parts.totals(upload.id)
     if num_parts > MAX_PARTS:
         raise TooLarge(f"An upload has at most {MAX_PARTS} parts.")
-    most = _MOST_SENT * upload.num_bytes
+    most = MAX_TIMES_SENT * upload.num_bytes
     if num_bytes > most:
         raise TooLarge(
             f"The parts would have {num_bytes} bytes together; for an upload of "

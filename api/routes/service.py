@@ -10,23 +10,25 @@ from api.deps import MAX_FILES_PAGE, MAX_PAGE, Reading, ServiceDep
 from api.documentation import failures
 from api.guarded_route import GuardedRoute
 from api.json_body import MAX_DEPTH
-from api.schemas.corpora import MAX_EXAMPLES, MAX_FILES
+from api.schemas.corpora import MAX_EXAMPLE_CONTEXT_LENGTH, MAX_EXAMPLES, MAX_FILES
 from api.schemas.files import MAX_FORM_PARTS
-from api.schemas.service import Health, Limits, PartState, Readiness
+from api.schemas.service import FilterLimits, Health, Limits, PartState, Readiness
 from api.schemas.tokenizers import MAX_TEXT_LENGTH, MAX_TOKENS
 from api.streams import MAX_STREAMS
 from api.waiting import MAX_WAIT_SECONDS
-from core import spec
+from core import mixture, objectives, spec
 from core.errors import Unavailable
 from core.job_request import (
     MAX_METADATA_KEY_LENGTH,
     MAX_METADATA_PAIRS,
     MAX_METADATA_VALUE_LENGTH,
     MAX_NAME_LENGTH,
+    MIN_VOCAB_SIZE,
 )
+from core.quality_filters import list_filters
 from corpora.tokenizer_upload import MAX_FILE_BYTES as MAX_TOKENIZER_FILE_BYTES
 from services.files import MAX_FILENAME_LENGTH, MAX_LIFETIME_SECONDS, MIN_LIFETIME_SECONDS
-from services.uploads import MAX_PARTS
+from services.uploads import MAX_PARTS, MAX_TIMES_SENT
 
 router = APIRouter(tags=["service"], route_class=GuardedRoute)
 
@@ -63,6 +65,7 @@ def get_limits(service: ServiceDep, uow: Reading) -> Limits:
         file_bytes=service.settings.max_file_bytes,
         part_bytes=service.settings.max_part_bytes,
         upload_parts=MAX_PARTS,
+        upload_times_sent=MAX_TIMES_SENT,
         upload_seconds=int(service.settings.upload_seconds),
         file_lifetime_seconds_min=MIN_LIFETIME_SECONDS,
         file_lifetime_seconds_max=MAX_LIFETIME_SECONDS,
@@ -72,6 +75,7 @@ def get_limits(service: ServiceDep, uow: Reading) -> Limits:
         form_parts=MAX_FORM_PARTS,
         corpus_files=MAX_FILES,
         examples=MAX_EXAMPLES,
+        examples_context_length=MAX_EXAMPLE_CONTEXT_LENGTH,
         page_size=MAX_PAGE,
         files_page_size=MAX_FILES_PAGE,
         metadata_pairs=MAX_METADATA_PAIRS,
@@ -89,10 +93,15 @@ def get_limits(service: ServiceDep, uow: Reading) -> Limits:
         ffn_width=spec.MAX_FFN_WIDTH,
         context_length=spec.MAX_CONTEXT_LENGTH,
         vocab_size=spec.MAX_VOCAB_SIZE,
+        vocab_size_min=MIN_VOCAB_SIZE,
+        mixture_corpora=mixture.MAX_CORPORA,
+        objective_parts=objectives.MAX_PARTS,
+        objective_stages=objectives.MAX_STAGES,
         prompts=spec.MAX_PROMPTS,
         prompt_characters=spec.MAX_PROMPT_LENGTH,
         devices=1,
         hosts=1,
+        filters=[FilterLimits.of(facts) for facts in list_filters()],
     )
 
 

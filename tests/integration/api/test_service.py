@@ -57,6 +57,18 @@ def test_the_limits_are_those_that_are_enforced(client: TestClient, settings: Se
     assert client.post("/v1/jobs", json=too_long).json()["error"]["param"] == "model.layers"
 
 
+def test_the_limits_name_every_filter_with_its_thresholds(client: TestClient) -> None:
+    filters = client.get("/v1/limits").json()["filters"]
+    asked = {facts["name"]: facts["thresholds"] for facts in filters if "web" in facts["profiles"]}
+    file_id = client.put("/v1/files/a.txt", content=b"text").json()["id"]
+    corpus = client.post("/v1/corpora", json={"files": [file_id], "clean": "web"}).json()
+    assert corpus["clean"]["filters"] == asked
+    all_of_them = {facts["name"]: facts["thresholds"] for facts in filters}
+    del all_of_them["language"], all_of_them["contaminated"]  # which need something to look for
+    named = {"files": [file_id], "clean": {"filters": all_of_them}}
+    assert client.post("/v1/corpora", json=named).json()["clean"]["filters"] == all_of_them
+
+
 def test_openapi_describes_every_route_with_its_failures(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     operations = [operation for path in document["paths"].values() for operation in path.values()]
