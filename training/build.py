@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from core.sizing import flops_per_token, num_parameters
 from core.spec import JobSpec
 from models.architectures import new_model
 from training.data import open_data, vocabulary_for
+from training.dry_run import rehearse
 from training.examiner import Examiner
 from training.execution import Execution
 from training.initial import take_initial_weights
@@ -68,9 +70,6 @@ def train(
     data = open_data(spec, datasets)
     tokenizer = Tokenizer.from_str(data.tokenizer_json.decode())
     vocabulary = vocabulary_for(spec, tokenizer)
-    state = starting_state(spec, resume=resume, settled=execution, reporter=reporter)
-    execution = state.execution
-    execution.prepare()
     loader = Loader(
         data.sources(spec),
         objective=spec.objective,
@@ -80,6 +79,11 @@ def train(
         seed=spec.seed,
         budget=spec.budget,
     )
+    state = starting_state(
+        spec, num_steps=loader.num_steps, resume=resume, settled=execution, reporter=reporter
+    )
+    execution = state.execution
+    execution.prepare()
     model = new_model(spec.model, seed=spec.seed)
     if resume is None:
         take_initial_weights(model, initial, spec=spec)
@@ -88,6 +92,13 @@ def train(
     optimizer = build_optimizer(model, spec.optimizer, precision=execution.compute_dtype)
     if resume is not None:
         restore(resume, model=model, optimizer=optimizer, digests=data.digests)
+    backpropagation, execution = rehearse(
+        model,
+        batches=[loader.batch(step) for step in loader.first_steps(state.step)],
+        execution=execution,
+        reporter=reporter,
+    )
+    state = replace(state, execution=execution)
     reporter.planned(_plan(spec, loader=loader, state=state))
     examiner = Examiner(
         spec=spec,
@@ -109,6 +120,7 @@ def train(
     loop = TrainingLoop(
         spec,
         model=model,
+        backpropagation=backpropagation,
         optimizer=optimizer,
         loader=loader,
         state=state,

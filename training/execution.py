@@ -5,6 +5,7 @@ Never by a stopwatch: the same job on the same kind of machine must give the sam
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,16 +15,22 @@ from typing import Any, Final, Literal
 import torch
 
 from core.errors import InvalidRequest
-from core.sizing import largest_divisor
+from core.sizing import flops_per_token, largest_divisor
 from core.spec import JobSpec, ModelShape
+from training.compiling import can_compile
 
 DeviceKind = Literal["cpu", "cuda"]
+Precision = Literal["fp32", "bf16"]
 
 _CPU_BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 _CPU_MICRO_BATCH_TOKENS: Final = 1024
 """Tokens whose activations stay in the caches of a CPU while a layer works on them."""
 _CUDA_ACTIVATION_SHARE: Final = 0.4
 """Of the device's memory; the rest is for weights, gradients, the optimizer and fragmentation."""
+_PEAK_FLOPS: Final[Mapping[DeviceKind, float]] = {"cpu": 2e11, "cuda": 4e14}
+"""Of a CPU's core or a GPU, in bf16: what a device of this kind does in a second at best."""
+_SECONDS_WORTH_COMPILING: Final = 60.0
+"""Work at the peak that compiling, half a minute or more of it, is worth while for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +38,12 @@ class Execution:
     """Everything about the machine that the result's last bits depend on."""
 
     device: DeviceKind
-    precision: Literal["fp32", "bf16"]
+    precision: Precision
     micro_batch: int
     """Sequences that go through the model together; divides the sequences of a step."""
     threads: int
+    compiled: bool = False
+    """Whether kernels are made for this model and these shapes, or torch's own are used."""
 
     @classmethod
     def from_json(cls, recorded: Mapping[str, Any]) -> Execution:
@@ -61,8 +70,12 @@ class Execution:
         torch.set_float32_matmul_precision("highest")
 
 
-def decide_execution(spec: JobSpec) -> Execution:
+def decide_execution(spec: JobSpec, *, num_steps: int | None = None) -> Execution:
     """How this machine trains this spec.
+
+    Args:
+        spec: What is asked for.
+        num_steps: How many steps that will take; None: not known, or only the clock counts.
 
     Raises:
         InvalidRequest: the spec asks for bf16 and the machine has no fast bf16.
@@ -75,21 +88,30 @@ def decide_execution(spec: JobSpec) -> Execution:
             'use "fp32" or "auto"',
             param="precision",
         )
+    precision: Precision = "bf16" if has_bf16 and spec.precision != "fp32" else "fp32"
+    threads = _num_cores()
     return Execution(
         device=device,
-        precision="bf16" if has_bf16 and spec.precision != "fp32" else "fp32",
+        precision=precision,
         micro_batch=_micro_batch(spec, device),
-        threads=_num_cores(),
+        threads=threads,
+        compiled=_gains_by_compiling(device, precision)
+        and _seconds_at_peak(spec, num_steps=num_steps, device=device, threads=threads)
+        >= _SECONDS_WORTH_COMPILING
+        and can_compile(),
     )
 
 
-def keep_execution(recorded: Sequence[Execution], *, spec: JobSpec) -> Execution:
+def keep_execution(
+    recorded: Sequence[Execution], *, spec: JobSpec, num_steps: int | None = None
+) -> Execution:
     """The first of what earlier attempts decided that this machine can do; else decided anew."""
-    here = decide_execution(spec)
+    here = decide_execution(spec, num_steps=num_steps)
     of_this_kind = (
         earlier
         for earlier in recorded
         if (earlier.device, earlier.precision) == (here.device, here.precision)
+        and (not earlier.compiled or can_compile())
     )
     return next(of_this_kind, here)
 
@@ -102,6 +124,26 @@ def cpu_has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
         return False
     flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
     return not _CPU_BF16_FLAGS.isdisjoint(flags.split())
+
+
+def _gains_by_compiling(device: DeviceKind, precision: Precision) -> bool:
+    """Whether compiled kernels are faster here.
+
+    In fp32 a CPU spends its time in matrix products, which stay what they are (docs/log.md).
+    """
+    return device == "cuda" or precision == "bf16"
+
+
+def _seconds_at_peak(
+    spec: JobSpec, *, num_steps: int | None, device: DeviceKind, threads: int
+) -> float:
+    """How long the job takes at least, on a device of this kind."""
+    by_the_clock = math.inf if spec.budget.seconds is None else spec.budget.seconds
+    if num_steps is None:
+        return by_the_clock
+    flops = flops_per_token(spec.model) * spec.batch_tokens * num_steps
+    num_peaks = threads if device == "cpu" else 1
+    return min(by_the_clock, flops / (_PEAK_FLOPS[device] * num_peaks))
 
 
 def _micro_batch(spec: JobSpec, device: DeviceKind) -> int:

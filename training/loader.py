@@ -133,6 +133,11 @@ class Loader:
             num_tokens=made.input_ids.size,
         )
 
+    def first_steps(self, step: int) -> list[int]:
+        """``step``, and the first step of every stage to come: one for each shape of a batch."""
+        ends = (stage.end for stage in self._stages)
+        return [step, *(end for end in ends if end is not None and end > step)]
+
     def _at(self, step: int) -> SampleSource:
         return next(
             stage.windows for stage in self._stages if stage.end is None or step < stage.end

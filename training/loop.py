@@ -1,43 +1,26 @@
-"""The training loop: one step from top to bottom, and what happens between steps.
-
-Shapes: S sequences of a step, B of a micro-batch, T tokens of a sequence, K removed tokens.
-"""
+"""The training loop: one step from top to bottom, and what happens between steps."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from time import perf_counter
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from core.errors import Diverged
 from core.lifecycle import StopReason
 from core.spec import JobSpec
 from models.language_model import LanguageModel
-from training.loader import Batch, Loader
+from training.backpropagation import Backpropagation
+from training.loader import Loader
+from training.micro_batches import micro_batches
 from training.optimizers import Optimizer
 from training.ports import Reporter, SavedCheckpoint, StopSignal
 from training.schedules import budget_progress, learning_rate_factor
 from training.state import Samples, TrainingState
 from training.telemetry import Stopwatch
-
-
-@dataclass(frozen=True, slots=True)
-class MicroBatch:
-    """A part of a step's batch, on the device."""
-
-    input_ids: Tensor
-    """``(B, T)``."""
-    labels: Tensor
-    """``(B, T)``, or ``(B, K)`` where ``positions`` are given."""
-    weights: Tensor
-    """Shaped as ``labels``; all weights of a step add up to 1."""
-    positions: Tensor | None
-    """``(B, K)``."""
 
 
 class TrainingLoop:
@@ -52,6 +35,7 @@ class TrainingLoop:
         spec: JobSpec,
         *,
         model: LanguageModel,
+        backpropagation: Backpropagation,
         optimizer: Optimizer,
         loader: Loader,
         state: TrainingState,
@@ -67,6 +51,7 @@ class TrainingLoop:
         Args:
             spec: What is asked for.
             model: The weights, on the device of ``state.execution``.
+            backpropagation: Computes the model's gradients.
             optimizer: Moves the model's parameters.
             loader: Makes the batch of any step.
             state: Where to go on from.
@@ -80,6 +65,7 @@ class TrainingLoop:
         self.state = state
         self._spec = spec
         self._model = model
+        self._backpropagation = backpropagation
         self._optimizer = optimizer
         self._loader = loader
         self._evaluate = evaluate
@@ -124,15 +110,11 @@ class TrainingLoop:
         step = self.state.step
         batch = self._loader.batch(step)
         loss_sum = torch.zeros((), device=self._model.device)
-        for part in self._micro_batches(batch):
-            loss = self._model.loss(
-                part.input_ids,
-                labels=part.labels,
-                weights=part.weights,
-                positions=part.positions,
-            )
-            loss.backward()  # type: ignore[no-untyped-call]
-            loss_sum += loss.detach()
+        self._backpropagation.refresh()
+        for part in micro_batches(
+            batch, size=self.state.execution.micro_batch, device=self._model.device
+        ):
+            loss_sum += self._backpropagation.run(part)
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         loss_value, norm_value = loss_sum.item(), norm.item()
@@ -154,22 +136,6 @@ class TrainingLoop:
             learning_rate=self._spec.optimizer.learning_rate * rate_factor,
             seconds=perf_counter() - started,
         )
-
-    def _micro_batches(self, batch: Batch) -> Iterator[MicroBatch]:
-        """Cut a step's batch into parts of ``execution.micro_batch`` sequences."""
-        device = self._model.device
-        weights = batch.loss_mask.astype(np.float32) / max(1, int(batch.loss_mask.sum()))
-        size = self.state.execution.micro_batch
-        for start in range(0, len(batch.input_ids), size):
-            part = slice(start, start + size)
-            yield MicroBatch(
-                input_ids=torch.from_numpy(batch.input_ids[part]).to(device),
-                labels=torch.from_numpy(batch.labels[part]).to(device),
-                weights=torch.from_numpy(weights[part]).to(device),
-                positions=None
-                if batch.positions is None
-                else torch.from_numpy(batch.positions[part]).to(device),
-            )
 
     def _finish_step(
         self,

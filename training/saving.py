@@ -89,9 +89,21 @@ class Saver:
 
 
 def starting_state(
-    spec: JobSpec, *, resume: Path | None, settled: Execution | None, reporter: Reporter
+    spec: JobSpec,
+    *,
+    num_steps: int | None,
+    resume: Path | None,
+    settled: Execution | None,
+    reporter: Reporter,
 ) -> TrainingState:
     """Step 0, or where a whole checkpoint of this very spec stands.
+
+    Args:
+        spec: What is asked for.
+        num_steps: How many steps that takes, if it is known.
+        resume: The checkpoint to go on from.
+        settled: How earlier attempts settled that the job is to run.
+        reporter: Hears if it cannot run so here.
 
     Raises:
         CheckpointDamaged: ``resume`` is not whole.
@@ -99,7 +111,7 @@ def starting_state(
     """
     earlier = [] if settled is None else [settled]
     if resume is None:
-        return TrainingState(execution=keep_execution(earlier, spec=spec))
+        return TrainingState(execution=keep_execution(earlier, spec=spec, num_steps=num_steps))
     manifest = verify_checkpoint(resume)
     if manifest.spec_sha256 != spec_digest(spec.model_dump(mode="json")):
         raise Conflict(f"{resume.name} was trained from another spec and cannot be resumed.")
@@ -109,7 +121,7 @@ def starting_state(
     except (KeyError, TypeError) as error:
         raise CheckpointDamaged(f"{resume.name}/{_STATE_NAME}: {error!r}") from None
     earlier.append(state.execution)
-    kept = keep_execution(earlier, spec=spec)
+    kept = keep_execution(earlier, spec=spec, num_steps=num_steps)
     if kept not in earlier:
         reporter.notice(
             code="execution_changed",

@@ -1,0 +1,101 @@
+"""The forward and backward pass of a micro-batch: what a step spends nearly all of its time in."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from models.architectures import empty_model
+from models.language_model import LanguageModel
+from training.compiling import compiled
+from training.micro_batches import MicroBatch
+
+
+class Backpropagation:
+    """Adds the gradients of micro-batches to those of a model's weights.
+
+    In bf16 the model's own fp32 weights are the masters: the passes go through a copy whose
+    matrices are bf16, made once a step, and its gradients are summed in fp32.
+    """
+
+    def __init__(self, model: LanguageModel, *, precision: torch.dtype, compile_it: bool) -> None:
+        """Nothing is compiled before the first :meth:`run`.
+
+        Args:
+            model: Its parameters' ``grad`` are added to; its weights are only read.
+            precision: What matrices are multiplied in.
+            compile_it: Whether kernels are made for just this model and these shapes.
+        """
+        self._copy = None if precision == torch.float32 else _Copy.of(model, precision=precision)
+        worker = model if self._copy is None else self._copy.model
+        self._loss = compiled(worker.loss) if compile_it else worker.loss
+
+    def refresh(self) -> None:
+        """Take over what the optimizer has made of the weights; once before the parts of a step."""
+        if self._copy is not None:
+            self._copy.refresh()
+
+    def run(self, part: MicroBatch) -> Tensor:
+        """Forward and backward; the part's share of the step's loss, a scalar."""
+        loss = self._loss(
+            part.input_ids, labels=part.labels, weights=part.weights, positions=part.positions
+        )
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+
+class _Copy:
+    """A model whose hidden matrices are low-precision copies of another's; all else is shared.
+
+    The embedding and the output projection stay fp32: frequent tokens add up gradients within a
+    micro-batch that bf16 would round away.
+    """
+
+    def __init__(
+        self, model: LanguageModel, matrices: list[tuple[nn.Parameter, nn.Parameter]]
+    ) -> None:
+        self.model = model
+        self._masters: list[Tensor] = [master for master, _ in matrices]
+        self._copies: list[Tensor] = [copy for _, copy in matrices]
+        for master, copy in matrices:
+            copy.register_post_accumulate_grad_hook(_HandOver(master))  # type: ignore[no-untyped-call]
+
+    @classmethod
+    def of(cls, model: LanguageModel, *, precision: torch.dtype) -> Self:
+        """A copy of ``model`` that hands its gradients over."""
+        with torch.device("meta"):
+            copy = empty_model(model.shape)
+        copy.compute_dtype = precision
+        matrices = []
+        shared = {id(model.input_table), id(model.output_table)}
+        for name, master in model.named_parameters():
+            module_name, _, attribute = name.rpartition(".")
+            own = master
+            if master.ndim > 1 and id(master) not in shared:
+                own = nn.Parameter(master.detach().to(precision))
+                matrices.append((master, own))
+            setattr(copy.get_submodule(module_name), attribute, own)
+        return cls(copy, matrices)
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Round the masters again."""
+        torch._foreach_copy_(self._copies, self._masters)
+
+
+class _HandOver:
+    """Adds a gradient of the copy to that of its master, and lets it go."""
+
+    def __init__(self, master: nn.Parameter) -> None:
+        self._master = master
+
+    def __call__(self, copy: Tensor) -> None:
+        gradient = copy.grad
+        assert gradient is not None  # it has just been accumulated
+        if self._master.grad is None:
+            self._master.grad = gradient.to(self._master.dtype)
+        else:
+            self._master.grad.add_(gradient)
+        copy.grad = None

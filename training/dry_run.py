@@ -1,0 +1,114 @@
+"""A rehearsal before the first step: what does not work is found out, and done otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import torch
+
+from core.sizing import largest_divisor
+from models.language_model import LanguageModel
+from training.backpropagation import Backpropagation
+from training.execution import Execution
+from training.loader import Batch
+from training.micro_batches import micro_batches
+from training.ports import Reporter
+
+_OUT_OF_MEMORY: Final = (
+    "can't allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+_MESSAGE_LENGTH: Final = 300
+
+
+def rehearse(
+    model: LanguageModel, *, batches: Sequence[Batch], execution: Execution, reporter: Reporter
+) -> tuple[Backpropagation, Execution]:
+    """Try one micro-batch of each of ``batches``, and settle for what this machine can do.
+
+    Compiles the kernels, if the job is to be compiled. Changes nothing: afterwards weights and
+    random generators are as before, and no gradients are left.
+
+    Args:
+        model: What will be trained, on its device.
+        batches: One for each shape that training will meet.
+        execution: How the job is to run.
+        reporter: Hears what is done otherwise.
+
+    Returns:
+        The passes, ready, and how the job runs: eager where kernels could not be compiled, with
+        smaller micro-batches where the device's memory was too small.
+
+    Raises:
+        RuntimeError: not even one sequence at a time gets through.
+    """
+    while True:
+        backpropagation = Backpropagation(
+            model, precision=execution.compute_dtype, compile_it=execution.compiled
+        )
+        try:
+            _run(backpropagation, batches, size=execution.micro_batch, device=model.device)
+        except RuntimeError as error:
+            lesser = _lesser(execution, error, num_sequences=len(batches[0].input_ids))
+            if lesser is None:
+                raise
+            _tell(reporter, error, before=execution, now=lesser)
+            execution = lesser
+        else:
+            return backpropagation, execution
+        finally:
+            model.zero_grad(set_to_none=True)
+        # outside the handler, whose error holds on to the memory of what failed
+        if execution.device == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _run(
+    backpropagation: Backpropagation, batches: Sequence[Batch], *, size: int, device: torch.device
+) -> None:
+    backpropagation.refresh()
+    for batch in batches:
+        backpropagation.run(next(micro_batches(batch, size=size, device=device)))
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)  # so that its errors come here
+
+
+def _lesser(execution: Execution, error: RuntimeError, *, num_sequences: int) -> Execution | None:
+    """What asks less of the machine and may get around ``error``; None if nothing does."""
+    if _is_out_of_memory(error):
+        size = execution.micro_batch
+        if size == 1:
+            return None
+        return replace(execution, micro_batch=largest_divisor(num_sequences, limit=size // 2))
+    return replace(execution, compiled=False) if execution.compiled else None
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        mark in str(error) for mark in _OUT_OF_MEMORY
+    )
+
+
+def _tell(reporter: Reporter, error: RuntimeError, *, before: Execution, now: Execution) -> None:
+    cause = (str(error).strip() or repr(error)).splitlines()[0][:_MESSAGE_LENGTH]
+    if now.micro_batch != before.micro_batch:
+        reporter.notice(
+            code="micro_batch_halved",
+            message=f"The device's memory is too small for {before.micro_batch} sequences at a "
+            f"time; from now on {now.micro_batch}, and as many tokens a step.",
+            data={
+                "micro_batch_before": before.micro_batch,
+                "micro_batch": now.micro_batch,
+                "cause": cause,
+            },
+        )
+    else:
+        reporter.notice(
+            code="not_compiled",
+            message="Kernels for this model could not be compiled; it is trained without, which "
+            "takes longer.",
+            data={"cause": cause},
+        )

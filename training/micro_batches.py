@@ -1,0 +1,44 @@
+"""The parts of a step's batch that go through the model together.
+
+Shapes: B sequences of a micro-batch, T tokens of a sequence, K removed tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.loader import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """A part of a step's batch, on the device."""
+
+    input_ids: Tensor
+    """``(B, T)``."""
+    labels: Tensor
+    """``(B, T)``, or ``(B, K)`` where ``positions`` are given."""
+    weights: Tensor
+    """Shaped as ``labels``; all weights of a step add up to 1."""
+    positions: Tensor | None
+    """``(B, K)``."""
+
+
+def micro_batches(batch: Batch, *, size: int, device: torch.device) -> Iterator[MicroBatch]:
+    """Cut a step's batch into parts of ``size`` sequences."""
+    weights = batch.loss_mask.astype(np.float32) / max(1, int(batch.loss_mask.sum()))
+    for start in range(0, len(batch.input_ids), size):
+        part = slice(start, start + size)
+        yield MicroBatch(
+            input_ids=torch.from_numpy(batch.input_ids[part]).to(device),
+            labels=torch.from_numpy(batch.labels[part]).to(device),
+            weights=torch.from_numpy(weights[part]).to(device),
+            positions=None
+            if batch.positions is None
+            else torch.from_numpy(batch.positions[part]).to(device),
+        )
