@@ -19,11 +19,12 @@ _MAX_DIGITS: Final = 19
 """Digits of the largest integer of 64 bits."""
 
 
-def parse_json(body: bytes) -> object:
+def parse_json(body: bytes, *, called: str = "The body") -> object:
     """Read a JSON text.
 
     Args:
         body: The text, UTF-8 without a byte order mark.
+        called: What it is to the user.
 
     Raises:
         MalformedRequest: the text is no JSON, or JSON that two readers could understand
@@ -39,15 +40,15 @@ def parse_json(body: bytes) -> object:
         )
     except UnicodeDecodeError as error:
         raise MalformedRequest(
-            f"The body is not UTF-8: byte {error.start} is 0x{body[error.start]:02x}."
+            f"{called} is not UTF-8: byte {error.start} is 0x{body[error.start]:02x}."
         ) from None
     except json.JSONDecodeError as error:
         raise MalformedRequest(
-            f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+            f"{called} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
         ) from None
     except RecursionError:
-        raise _too_deep() from None
-    _check_parts(value)
+        raise _too_deep(called) from None
+    _check_parts(value, called=called)
     return value
 
 
@@ -79,11 +80,11 @@ def _bounded_int(text: str) -> int:
     return int(text)
 
 
-def _too_deep() -> MalformedRequest:
-    return MalformedRequest(f"The body is nested deeper than {MAX_DEPTH} levels.")
+def _too_deep(called: str) -> MalformedRequest:
+    return MalformedRequest(f"{called} is nested deeper than {MAX_DEPTH} levels.")
 
 
-def _check_parts(value: object) -> None:
+def _check_parts(value: object, *, called: str) -> None:
     """Refuse what is too deep and text that cannot be stored, without recursion."""
     waiting: list[tuple[object, int, str]] = [(value, 0, "")]
     while waiting:
@@ -92,7 +93,7 @@ def _check_parts(value: object) -> None:
             check_text(part, param=path or None)
         elif isinstance(part, dict | list):
             if depth == MAX_DEPTH:
-                raise _too_deep()
+                raise _too_deep(called)
             pairs = part.items() if isinstance(part, dict) else enumerate(part)
             for key, item in pairs:
                 if isinstance(key, str):

@@ -24,6 +24,13 @@ _CODES: Final = {
     "value_error": "invalid_value",
 }
 _OBJECT_NEEDED: Final = frozenset({"model_type", "model_attributes_type", "dict_type"})
+_MESSAGES: Final = {
+    **dict.fromkeys(_OBJECT_NEEDED, "Input should be an object"),
+    "tuple_type": "Input should be a valid list",
+    "too_short": "Input should have {min_length} items at least",
+    "too_long": "Input should have {max_length} items at most",
+}
+"""In the words of JSON, where pydantic speaks of Python."""
 _FIELD_IN_MESSAGE: Final = "value_error"
 """Our own checks name their field before the colon: ``heads: width 100 is not ...``."""
 
@@ -60,8 +67,8 @@ def _detail(error: Mapping[str, Any], *, body: object, model: object) -> ErrorDe
     message = str(error["msg"]).removeprefix("Value error, ")
     if kind == "union_tag_not_found":
         path = (*path, "type")
-    if kind in _OBJECT_NEEDED:
-        message = "Input should be an object"
+    if kind in _MESSAGES:
+        message = _MESSAGES[kind].format_map(error.get("ctx", {}))
     if kind == _FIELD_IN_MESSAGE:
         field, colon, rest = message.partition(": ")
         if colon and field.isidentifier():
@@ -70,7 +77,7 @@ def _detail(error: Mapping[str, Any], *, body: object, model: object) -> ErrorDe
         kind=kind,
         message=message,
         location=tuple(location),
-        seen=error.get("input"),
+        seen=_written_at(body, path, default=error.get("input")),
         param=".".join(str(part) for part in path) or None,
     )
     return ErrorDetail(_message(found, model), _code(kind), found.param)
@@ -117,6 +124,16 @@ def _path_in(body: object, location: Sequence[Any], *, kind: str) -> tuple[Any, 
         elif kind == "missing" and place == len(location) - 1:
             path.append(part)
     return tuple(path)
+
+
+def _written_at(body: object, path: Sequence[Any], *, default: object) -> object:
+    """What stands in ``body``: abbreviations are unfolded by the time that they are checked."""
+    here = body
+    for part in path:
+        if not _has(here, part):
+            return default
+        here = here[part]  # type: ignore[index]
+    return here if path else default
 
 
 def _has(container: object, part: object) -> bool:

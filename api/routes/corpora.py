@@ -278,9 +278,9 @@ def _form_as_json(fields: dict[str, str]) -> dict[str, Any]:
     objects = {name for name in _MAYBE_OBJECTS_IN_A_FORM if _begins_an_object(fields.get(name))}
     for name in (_OBJECTS_IN_A_FORM | _NUMBERS_IN_A_FORM | objects) & fields.keys():
         try:
-            parsed[name] = parse_json(fields[name].encode())
+            parsed[name] = parse_json(fields[name].encode(), called=name)
         except MalformedRequest as error:
-            raise InvalidRequest(f"{name}: {error.message}", param=name) from None
+            raise InvalidRequest(error.message, code="invalid_value", param=name) from None
     return parsed
 
 

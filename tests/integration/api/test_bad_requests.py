@@ -198,9 +198,11 @@ def test_a_wrong_corpus_is_refused(
     ("form", "code", "param"),
     [
         ({"nmae": "x"}, "unknown_field", "nmae"),
-        ({"validation_fraction": "much"}, "invalid_request", "validation_fraction"),
+        ({"validation_fraction": "much"}, "invalid_value", "validation_fraction"),
         ({"validation_fraction": "7"}, "invalid_value", "validation_fraction"),
-        ({"metadata": "{"}, "invalid_request", "metadata"),
+        ({"validation_fraction": "NaN"}, "invalid_value", "validation_fraction"),
+        ({"clean": '{"profile": "web", "profile": "code"}'}, "invalid_value", "clean"),
+        ({"metadata": "{"}, "invalid_value", "metadata"),
         ({"metadata": '{"a": 1}'}, "wrong_type", "metadata.a"),
     ],
 )
@@ -210,4 +212,5 @@ def test_a_wrong_form_leaves_neither_corpus_nor_file(
     before = contents(client, service)
     answer = client.post("/v1/corpora", files={"file": ("a.txt", b"text")}, data=form)
     assert_refused(answer, status=422, code=code, param=param)
+    assert "body" not in answer.json()["error"]["message"]
     assert contents(client, service) == before

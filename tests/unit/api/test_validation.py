@@ -75,3 +75,19 @@ def test_what_was_seen_is_shown_unless_it_is_long() -> None:
     [long] = findings(name="x" * 1000)
     assert "(got -1)" in short.message
     assert "xxx" not in long.message
+
+
+def test_what_was_seen_is_what_the_user_wrote() -> None:
+    [detail] = findings(objective=[])
+    assert "(got [])" in detail.message
+    [detail] = findings(tokenizer={"id": "tokenizer_1", "vocab_size": "4k"})
+    assert '"4k"' in detail.message
+
+
+def test_no_message_speaks_of_how_python_checks() -> None:
+    details = findings(metadata={str(n): "" for n in range(17)}, evaluation={"prompts": "one"})
+    assert len(details) == 2
+    for detail in details:
+        assert "after validation" not in detail.message
+        assert "tuple" not in detail.message
+        assert "Dictionary" not in detail.message
