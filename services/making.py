@@ -28,7 +28,7 @@ class MadeTokenizer:
     vocab_size: int
     sha256: str
     stats: Mapping[str, Any] | None
-    """None for an uploaded one: it was made of no text that we know."""
+    """None for an uploaded one that was given no corpus to be measured on."""
     algorithm: str | None = None
     """What an uploaded one turned out to be."""
 

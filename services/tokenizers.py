@@ -52,16 +52,24 @@ def create_from_file(
     uow: UnitOfWork,
     *,
     file_id: str,
+    corpus_id: str | None = None,
     name: str | None = None,
     metadata: Mapping[str, str] | None = None,
     doorbell: Doorbell,
 ) -> Tokenizer:
     """Ask for an uploaded `tokenizer.json` to be checked and taken.
 
+    With a corpus it is measured on that, as soon as the corpus is ready.
+
     Raises:
-        NotFound: there is no such file.
-        BadData: it is longer than any tokenizer.
+        NotFound: there is no such file or corpus.
+        BadData: the file is longer than any tokenizer.
+        Conflict: the corpus has failed.
     """
+    corpus = None
+    if corpus_id is not None:
+        corpus = uow.corpora.get(corpus_id, lock=True, param="corpus")
+        readiness.refuse_failed(corpus, param="corpus")
     file = uow.files.get(file_id, lock=True, param="file")
     check_length(file.num_bytes)  # before a worker copies gigabytes
     identifier = new_id("tokenizer")
@@ -69,12 +77,20 @@ def create_from_file(
         Tokenizer(
             id=identifier,
             name=name or identifier,
+            corpus_id=corpus_id,
             file_id=file.id,
             algorithm=UNKNOWN_ALGORITHM,
             metadata_=dict(metadata or {}),
         )
     )
-    work.add(uow, kind=WorkKind.TOKENIZER, subject_id=tokenizer.id, doorbell=doorbell)
+    is_waiting = corpus is not None and corpus.status is not ResourceStatus.READY
+    work.add(
+        uow,
+        kind=WorkKind.TOKENIZER,
+        subject_id=tokenizer.id,
+        waiting_for=corpus_id if is_waiting else None,
+        doorbell=doorbell,
+    )
     return tokenizer
 
 

@@ -23,6 +23,7 @@ from corpora.pipeline import assemble_corpus
 from corpora.progress import Progress, part_of
 from corpora.readers.source import SourceFile
 from corpora.reading import read_piece
+from corpora.tokenizer_statistics import measure
 from corpora.tokenizer_training import train_tokenizer
 from corpora.tokenizer_upload import check_tokenizer
 from workers.adapters import Output, PipeOrders
@@ -103,14 +104,15 @@ def _check_tokenizer(
     task: Task, directory: Path, tell: Callable[[Progress], None]
 ) -> Mapping[str, Any]:
     del tell  # nothing comes of a half
-    made = check_tokenizer(Path(task["file"]["path"]))
+    made, corpus = check_tokenizer(Path(task["file"]["path"])), task["corpus"]
     directory.mkdir(parents=True)
     (directory / TOKENIZER_FILE).write_bytes(made.json)
+    stats = corpus and measure(Path(corpus), tokenizer_json=made.json, vocab_size=made.vocab_size)
     return {
         "algorithm": made.algorithm,
         "vocab_size": made.vocab_size,
         "sha256": made.sha256,
-        "stats": None,
+        "stats": stats and asdict(stats),
     }
 
 

@@ -38,6 +38,7 @@ def create_tokenizer(body: TokenizerBody, uow: Writing, service: ServiceDep) -> 
         tokenizer = tokenizers.create_from_file(
             uow,
             file_id=body.file,
+            corpus_id=body.corpus,
             name=body.name,
             metadata=body.metadata,
             doorbell=service.doorbell,

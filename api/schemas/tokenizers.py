@@ -18,9 +18,12 @@ MAX_TOKENS = 200_000
 
 
 class TokenizerBody(RequestBody):
-    """The body of ``POST /v1/tokenizers``: either `corpus` or `file`."""
+    """The body of ``POST /v1/tokenizers``: a corpus, or a file, to be measured on a corpus."""
 
-    corpus: ObjectId | None = Field(default=None, description="The id of a corpus to train on")
+    corpus: ObjectId | None = Field(
+        default=None,
+        description="The id of a corpus to train on; with `file`, to measure that one on",
+    )
     file: ObjectId | None = Field(
         default=None,
         description="The id of a `tokenizer.json` to take: byte-level BPE, unigram or WordPiece",
@@ -34,7 +37,7 @@ class TokenizerBody(RequestBody):
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Self:
-        if (self.corpus is None) == (self.file is None):
+        if self.corpus is None and self.file is None:
             raise ValueError("a tokenizer is made of a corpus or of a file: give one of them")
         if self.file is not None and (self.vocab_size, self.algorithm) != (None, None):
             raise ValueError("a file has its own vocab_size and algorithm")
@@ -42,7 +45,7 @@ class TokenizerBody(RequestBody):
 
 
 class TokenizerSource(Answer):
-    """How a tokenizer does on one file of its corpus."""
+    """How a tokenizer does on one file of a corpus."""
 
     file: str = Field(description="The name of the file")
     num_bytes: int = Field(description="Text that was measured")
@@ -54,13 +57,15 @@ class TokenizerSource(Answer):
 
 
 class TokenizerStats(Answer):
-    """How well a tokenizer fits its corpus, measured on at most 10 MB of held-out text."""
+    """How well a tokenizer fits a corpus, measured on at most 10 MB of held-out text."""
 
     bytes_per_token: float
     fertility: float | None = Field(default=None, description="Tokens for each word")
     unused_share: float | None = Field(default=None, ge=0, le=1)
     num_measured_bytes: int | None = None
-    num_sample_bytes: int = Field(description="The text that it was trained on")
+    num_sample_bytes: int | None = Field(
+        description="The text that it was trained on; null for an uploaded one"
+    )
     largest_vocab_size: int | None = Field(
         description="What that text gives at most; null if it was not exhausted"
     )
@@ -76,7 +81,9 @@ class TokenizerObject(Answer):
     object: Literal["tokenizer"] = "tokenizer"
     created_at: int = Field(description="Unix seconds")
     name: str
-    corpus: str | None = Field(description="What it was trained on; null for an uploaded one")
+    corpus: str | None = Field(
+        description="What it was trained on; of an uploaded one, what it was measured on"
+    )
     file: str | None = Field(description="The file that was uploaded; null for a trained one")
     status: Literal["queued", "processing", "ready", "failed"]
     progress: float = Field(ge=0, le=1)
@@ -86,7 +93,9 @@ class TokenizerObject(Answer):
     vocab_size: int | None
     sha256: str | None
     default: bool = Field(description="Whether it was made along with its corpus")
-    stats: TokenizerStats | None = Field(description="Null until it is ready, and for a file")
+    stats: TokenizerStats | None = Field(
+        description="Null until it is ready, and for a file without a corpus"
+    )
     error: dict[str, Any] | None
     metadata: dict[str, str]
 

@@ -27,6 +27,7 @@ class TokenizerRepository(OwnedRepository[Tokenizer]):
             self._owned(select(Tokenizer))
             .where(
                 Tokenizer.corpus_id == corpus_id,
+                Tokenizer.file_id.is_(None),
                 Tokenizer.algorithm == algorithm,
                 Tokenizer.requested_vocab_size.is_not_distinct_from(vocab_size),
                 Tokenizer.status != ResourceStatus.FAILED,
@@ -46,7 +47,7 @@ class TokenizerRepository(OwnedRepository[Tokenizer]):
         return self._session.scalars(query.order_by(Tokenizer.id).limit(1)).one_or_none()
 
     def of_corpus(self, corpus_id: str) -> list[Tokenizer]:
-        """The tokenizers made from a corpus, oldest first."""
+        """The tokenizers made from a corpus or measured on it, oldest first."""
         query = self._owned(select(Tokenizer)).where(Tokenizer.corpus_id == corpus_id)
         return list(self._session.scalars(query.order_by(Tokenizer.id)))
 

@@ -22,6 +22,7 @@ class Tokenizer(Base, Identified, WithMetadata):
     id: Mapped[str] = mapped_column(primary_key=True, default_factory=lambda: new_id("tokenizer"))
     name: Mapped[str]
     corpus_id: Mapped[str | None] = mapped_column(default=None)
+    """What it is made from; an uploaded one, what it is measured on, if anything."""
     file_id: Mapped[str | None] = mapped_column(default=None, index=True)
     """The `tokenizer.json` of an uploaded one; the id stays when that has been deleted."""
     status: Mapped[ResourceStatus] = mapped_column(default=ResourceStatus.QUEUED)

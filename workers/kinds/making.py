@@ -202,26 +202,27 @@ def _train_tokenizer(attempt: _Attempt, tokenizer: Tokenizer, *, corpus_id: str)
 
 def _make_tokenizer(attempt: _Attempt, tokenizer: Tokenizer) -> None:
     attempt.board.turn_to("tokenizer")
-    if tokenizer.corpus_id is not None:
-        made = _train_tokenizer(attempt, tokenizer, corpus_id=tokenizer.corpus_id)
+    if tokenizer.file_id is not None:
+        made = _check_tokenizer(attempt, tokenizer, file_id=tokenizer.file_id)
     else:
-        made = _check_tokenizer(attempt, tokenizer)
+        assert tokenizer.corpus_id is not None  # it comes from a corpus if not from a file
+        made = _train_tokenizer(attempt, tokenizer, corpus_id=tokenizer.corpus_id)
     attempt.heartbeat.stop()
     with attempt.place.database.unit_of_work(attempt.claim.project_id, write=True) as uow:
         making.finish_tokenizer(uow, attempt.claim, tokenizer=made, doorbell=attempt.place.doorbell)
         uow.commit()
 
 
-def _check_tokenizer(attempt: _Attempt, tokenizer: Tokenizer) -> MadeTokenizer:
-    place = attempt.place
-    assert tokenizer.file_id is not None  # it comes from a file if not from a corpus
+def _check_tokenizer(attempt: _Attempt, tokenizer: Tokenizer, *, file_id: str) -> MadeTokenizer:
+    place, corpus_id = attempt.place, tokenizer.corpus_id
     with place.database.unit_of_work(attempt.claim.project_id) as uow:
-        (source,) = find_sources(uow, [tokenizer.file_id])
+        (source,) = find_sources(uow, [file_id])
     directory = attempt.directory / "tokenizer"
     made = attempt.do(
         {
             "make": "uploaded_tokenizer",
             "file": bring(place, source, attempt.directory / "file"),
+            "corpus": None if corpus_id is None else str(attempt.corpus(corpus_id)),
             "directory": str(directory),
         }
     )

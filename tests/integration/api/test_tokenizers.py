@@ -75,7 +75,7 @@ def test_a_file_that_cannot_be_used_says_why(
         ({"corpus": "corpus_1", "name": "two\nlines"}, 422),
         ({"corpus": ""}, 422),
         ({}, 422),
-        ({"file": "file_1", "corpus": "corpus_1"}, 422),
+        ({"file": "file_1", "corpus": "corpus_1"}, 404),
         ({"file": "file_1", "vocab_size": 4096}, 422),
         ({"file": "file_1", "algorithm": "bpe"}, 422),
         ({"corpus": "corpus_1", "algorithm": "lzw"}, 422),
@@ -99,6 +99,18 @@ def test_a_vocabulary_that_is_too_small_is_told_the_smallest_one(
     error = answer.json()["error"]
     assert (answer.status_code, error["param"]) == (422, "vocab_size")
     assert "greater than or equal to 320" in error["message"]
+
+
+def test_a_corpus_stays_until_an_uploaded_tokenizer_is_measured_on_it(
+    client: TestClient, file_id: str, corpus_id: str
+) -> None:
+    created = client.post("/v1/tokenizers", json={"file": file_id, "corpus": corpus_id})
+    tokenizer = created.json()
+    assert (tokenizer["file"], tokenizer["corpus"]) == (file_id, corpus_id)
+    kept = client.delete(f"/v1/corpora/{corpus_id}")
+    assert (kept.status_code, kept.json()["error"]["code"]) == (409, "corpus_in_use")
+    assert client.delete(f"/v1/tokenizers/{tokenizer['id']}").status_code == 200
+    assert client.delete(f"/v1/corpora/{corpus_id}").status_code == 200
 
 
 def test_a_file_longer_than_any_tokenizer_is_refused_at_once(

@@ -192,6 +192,7 @@ def test_a_tokenizer_is_found_again_by_its_recipe(uow: UnitOfWork) -> None:
         )
 
     add(4096, status=ResourceStatus.FAILED)
+    add(None, file_id="file_1", status=ResourceStatus.READY)  # uploaded, only measured on it
     default, sized = add(None), add(4096)
 
     def find(vocab_size: int | None) -> Tokenizer | None:
@@ -200,8 +201,8 @@ def test_a_tokenizer_is_found_again_by_its_recipe(uow: UnitOfWork) -> None:
         )
 
     assert (find(None), find(4096), find(8192)) == (default, sized, None)
-    assert len(uow.tokenizers.of_corpus("corpus_1")) == 3
-    assert len(uow.tokenizers.page(corpus_id="corpus_1").items) == 3
+    assert len(uow.tokenizers.of_corpus("corpus_1")) == 4
+    assert len(uow.tokenizers.page(corpus_id="corpus_1").items) == 4
 
 
 def test_a_dataset_is_kept_once_in_a_project_and_apart_from_those_of_others(

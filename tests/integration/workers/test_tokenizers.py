@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from core.lifecycle import ResourceStatus
 from corpora.tokenizer import load_tokenizer
+from corpora.tokenizer_statistics import measure
 from corpora.tokenizer_training import train_tokenizer
 from corpora.vocabulary import SPECIAL_TOKENS
 from db.tables import Tokenizer
@@ -15,11 +17,13 @@ from storage import keys
 from tests.integration.workers.conftest import House
 
 
-def uploaded(house: House, tokenizer_json: str) -> str:
+def uploaded(house: House, tokenizer_json: str, *, corpus_id: str | None = None) -> str:
     """Ask for an uploaded tokenizer; answers its id."""
     file_id = house.upload(tokenizer_json, filename="tokenizer.json")
     with house.database.unit_of_work(write=True) as uow:
-        tokenizer = tokenizers.create_from_file(uow, file_id=file_id, doorbell=house.doorbell)
+        tokenizer = tokenizers.create_from_file(
+            uow, file_id=file_id, corpus_id=corpus_id, doorbell=house.doorbell
+        )
         uow.commit()
     return tokenizer.id
 
@@ -40,13 +44,19 @@ def test_an_uploaded_tokenizer_is_taken_and_a_poisoned_one_fails_alone(
     whole = (made_corpus / "tokenizer" / "tokenizer.json").read_text()
     poisoned = json.loads(whole)
     poisoned["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "(a|aa)+$"
-    good, bad = uploaded(ready, whole), uploaded(ready, json.dumps(poisoned))
+    good = uploaded(ready, whole, corpus_id=ready.corpus_id)
+    bad = uploaded(ready, json.dumps(poisoned))
     assert (ready.run("corpus"), ready.run("corpus")) == (0, 0)
 
     taken = row(ready, good)
     assert (taken.status, taken.algorithm) == (ResourceStatus.READY, "bpe")
     assert stored(ready, good) == whole.encode()
     assert taken.vocab_size == load_tokenizer(whole.encode()).get_vocab_size()
+    here = measure(
+        made_corpus / "corpus", tokenizer_json=whole.encode(), vocab_size=taken.vocab_size
+    )
+    assert taken.stats == json.loads(json.dumps(asdict(here)))
+    assert [source.file for source in here.sources] == ["story.txt"]
     refused = row(ready, bad)
     assert (refused.status, refused.algorithm) == (ResourceStatus.FAILED, "unknown")
     assert refused.error is not None
