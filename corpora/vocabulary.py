@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,18 +74,18 @@ class Vocabulary:
 
     @classmethod
     def from_tokenizer(cls, tokenizer: Tokenizer) -> Self:
-        """Read the tables off a tokenizer: byte-level, metaspace or WordPiece."""
+        """Read the tables off a tokenizer that writes bytes as letters, as all of ours do."""
         description = json.loads(tokenizer.to_str())
         special_ids = set(range(NUM_SPECIAL_TOKENS)) | {
             token["id"] for token in description["added_tokens"] if token["special"]
         }
         added = {token["id"]: token["content"] for token in description["added_tokens"]}
-        to_bytes = _piece_decoder(description)
+        alphabet = byte_alphabet()
         pieces = {id_: piece for piece, id_ in tokenizer.get_vocab(with_added_tokens=True).items()}
         tokens = tuple(
             b"" if id_ in special_ids
             else added[id_].encode() if id_ in added
-            else to_bytes(pieces.get(id_, ""))
+            else bytes(alphabet[letter] for letter in pieces.get(id_, ""))
             for id_ in range(max(pieces) + 1)
         )  # fmt: skip
         return cls(
@@ -111,28 +110,6 @@ class Vocabulary:
         return self._bytes[token_id]
 
 
-def _piece_decoder(description: dict[str, Any]) -> Callable[[str], bytes]:
-    """How this tokenizer writes bytes in its vocabulary, by its decoder and pre-tokenizer."""
-    kinds = {
-        part["type"]
-        for root in (description["decoder"], description["pre_tokenizer"])
-        for part in _parts(root)
-    }
-    if "ByteLevel" in kinds:
-        return _byte_level_bytes
-    if "WordPiece" in kinds:
-        return _wordpiece_bytes
-    return _metaspace_bytes
-
-
-def _parts(component: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """A component of a tokenizer, or the parts of a sequence of them."""
-    if component is None:
-        return []
-    inner = component.get("decoders") or component.get("pretokenizers") or []
-    return [component, *(part for child in inner for part in _parts(child))]
-
-
 @cache
 def byte_alphabet() -> dict[str, int]:
     """The printable character that byte-level BPE writes for each byte (GPT-2's table).
@@ -144,21 +121,6 @@ def byte_alphabet() -> dict[str, int]:
     return {chr(byte): byte for byte in printable} | {
         chr(0x100 + place): byte for place, byte in enumerate(others)
     }
-
-
-def _byte_level_bytes(piece: str) -> bytes:
-    alphabet = byte_alphabet()
-    return bytes(alphabet[character] for character in piece)
-
-
-def _wordpiece_bytes(piece: str) -> bytes:
-    return piece[2:].encode() if piece.startswith("##") else f" {piece}".encode()
-
-
-def _metaspace_bytes(piece: str) -> bytes:
-    if len(piece) == len("<0x00>") and piece.startswith("<0x") and piece.endswith(">"):
-        return bytes.fromhex(piece[3:5])
-    return piece.replace("\u2581", " ").encode()
 
 
 def _begins_with_word_byte(token: bytes) -> bool:

@@ -101,17 +101,6 @@ def test_bytes_that_begin_no_character_belong_to_no_word() -> None:
     assert not any(_is_word(bytes([byte])) for byte in range(0xF5, 0x100))
 
 
-def test_metaspace_and_wordpiece_pieces_are_read_as_the_text_they_stand_for() -> None:
-    metaspace = Tokenizer(models.WordLevel({**_specials(), "▁cat": 64, "<0x0A>": 65}))
-    metaspace.decoder = decoders.Metaspace()
-    assert Vocabulary.from_tokenizer(metaspace).token_bytes(64) == b" cat"
-    assert Vocabulary.from_tokenizer(metaspace).token_bytes(65) == b"\n"
-    wordpiece = Tokenizer(models.WordLevel({**_specials(), "cat": 64, "##s": 65}))
-    wordpiece.decoder = decoders.WordPiece()
-    assert Vocabulary.from_tokenizer(wordpiece).token_bytes(64) == b" cat"
-    assert Vocabulary.from_tokenizer(wordpiece).token_bytes(65) == b"s"
-
-
 def _specials() -> dict[str, int]:
     return {token: id_ for id_, token in enumerate(SPECIAL_TOKENS)}
 
