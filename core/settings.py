@@ -86,6 +86,11 @@ class Settings(BaseSettings):
         return self.data_dir / "cache"
 
     @property
+    def kernel_dir(self) -> Path:
+        """Where trainers keep the kernels that they compiled; they can be compiled again."""
+        return self.data_dir / "kernels"
+
+    @property
     def log_dir(self) -> Path:
         """Where each process and each attempt writes its log."""
         return self.data_dir / "logs"

@@ -29,6 +29,7 @@ _IDENTITY_FILE: Final = "child.json"
 _PRELOAD_VARIABLE: Final = "LD_PRELOAD"
 _WAIT_VARIABLES: Final = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 _SPINS: Final = "10000"
+_KERNELS_VARIABLE: Final = "TORCHINDUCTOR_CACHE_DIR"
 _ALLOCATOR: Final = "cmeel.prefix/lib/libmimalloc.so"
 _DUMP_SECONDS: Final = 2.0
 _log = logging.getLogger(__name__)
@@ -156,8 +157,10 @@ def kill_leftovers(directory: Path) -> None:
             ProcessIdentity.from_json(json.loads(record.read_text())).kill_group()
 
 
-def engine_environment() -> dict[str, str]:
+def engine_environment(kernels: Path | None = None) -> dict[str, str]:
     """What a child that computes runs under, unless the operator has set it otherwise.
+
+    Kernels that it compiles are kept in ``kernels``, for the jobs that come after it.
 
     Threads that wait for each other spin for some ten microseconds and then sleep. Where the
     trainer shares its cores, a thread that spins for long burns the time that its partner needs;
@@ -165,7 +168,10 @@ def engine_environment() -> dict[str, str]:
     9,400 and 3,700 tokens a second, this 13,200 and 5,900 (docs/log.md).
     """
     is_set = any(name in os.environ for name in _WAIT_VARIABLES)
-    return allocator_environment() | ({} if is_set else {"GOMP_SPINCOUNT": _SPINS})
+    environment = allocator_environment() | ({} if is_set else {"GOMP_SPINCOUNT": _SPINS})
+    if kernels is not None and _KERNELS_VARIABLE not in os.environ:
+        environment[_KERNELS_VARIABLE] = str(kernels)
+    return environment
 
 
 def allocator_environment(search: Sequence[str] = tuple(sys.path)) -> dict[str, str]:

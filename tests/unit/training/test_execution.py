@@ -104,3 +104,39 @@ def test_what_this_machine_cannot_do_is_decided_anew(monkeypatch: pytest.MonkeyP
 def test_an_execution_survives_json() -> None:
     execution = decide_execution(spec())
     assert Execution.from_json(execution.to_json()) == execution
+
+
+def test_what_was_recorded_before_there_were_compiled_kernels_is_read() -> None:
+    recorded = {"device": "cpu", "precision": "fp32", "micro_batch": 4, "threads": 2}
+    assert Execution.from_json(recorded) == Execution("cpu", "fp32", 4, 2, compiled=False)
+
+
+@pytest.fixture
+def cpu_with_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(execution_module, "cpu_has_bf16", lambda: True)
+    monkeypatch.setattr(execution_module, "can_compile", lambda: True)
+
+
+@pytest.mark.usefixtures("cpu_with_bf16")
+def test_kernels_are_compiled_for_a_minute_of_work_and_not_for_less() -> None:
+    assert not decide_execution(spec(), num_steps=1).compiled
+    assert decide_execution(spec(), num_steps=10**9).compiled
+    assert decide_execution(spec(), num_steps=None).compiled
+    short = spec().model_copy(update={"budget": Budget(seconds=20)})
+    assert not decide_execution(short, num_steps=None).compiled
+    assert not decide_execution(short, num_steps=10**9).compiled
+
+
+@pytest.mark.usefixtures("cpu_with_bf16")
+def test_a_machine_without_a_compiler_trains_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = decide_execution(spec(), num_steps=10**9)
+    monkeypatch.setattr(execution_module, "can_compile", lambda: False)
+    eager = replace(compiled, compiled=False)
+    assert decide_execution(spec(), num_steps=10**9) == eager
+    assert keep_execution([compiled], spec=spec(), num_steps=10**9) == eager
+
+
+@pytest.mark.usefixtures("cpu_with_bf16")
+def test_fp32_on_a_cpu_is_not_compiled() -> None:
+    assert not decide_execution(spec(precision="fp32"), num_steps=10**9).compiled

@@ -200,3 +200,13 @@ def test_threads_of_a_child_spin_shortly_unless_the_operator_says_otherwise(
     assert "GOMP_SPINCOUNT" in engine_environment()
     monkeypatch.setenv("OMP_WAIT_POLICY", "active")
     assert "GOMP_SPINCOUNT" not in engine_environment()
+
+
+def test_compiled_kernels_are_kept_unless_the_operator_says_where(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    assert engine_environment(Path("kept"))["TORCHINDUCTOR_CACHE_DIR"] == "kept"
+    assert "TORCHINDUCTOR_CACHE_DIR" not in engine_environment()
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/the/operators")
+    assert "TORCHINDUCTOR_CACHE_DIR" not in engine_environment(Path("kept"))

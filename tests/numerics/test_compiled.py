@@ -1,0 +1,63 @@
+"""Compiled kernels against torch's own."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from core.spec import ModelShape
+from models.architectures import new_model
+from training.backpropagation import Backpropagation
+from training.compiling import CACHE_VARIABLE, can_compile
+from training.micro_batches import MicroBatch
+
+pytestmark = [
+    pytest.mark.exhaustive,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(not can_compile(), reason="no C++ compiler, or no headers of Python"),
+]
+
+
+def gradients(
+    shape: ModelShape, *, precision: torch.dtype, compile_it: bool, num_positions: int | None
+) -> list[Tensor]:
+    """Of a step of two parts; the loss comes first."""
+    model = new_model(shape, seed=0)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
+    passes = Backpropagation(model, precision=precision, compile_it=compile_it)
+    passes.refresh()
+    loss = torch.zeros(())
+    for _ in range(2):
+        ids = torch.randint(0, shape.vocab_size, (2, shape.context_length), generator=generator)
+        positions = None
+        if num_positions is not None:
+            positions = torch.arange(num_positions).expand(2, -1).contiguous()
+        labels = ids if positions is None else ids.gather(1, positions)
+        weights = torch.full(labels.shape, 0.5 / labels.numel())
+        loss += passes.run(MicroBatch(ids, labels, weights, positions))
+    return [loss, *(p.grad for p in model.parameters() if p.grad is not None)]
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("architecture", ["decoder", "encoder"])
+def test_compiled_passes_give_the_gradients_of_eager_ones(
+    architecture: str, precision: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    shape = ModelShape(
+        architecture=architecture,  # type: ignore[arg-type]
+        layers=4, width=64, heads=2, kv_heads=2, ffn_width=96, context_length=256, vocab_size=192,
+    )  # fmt: skip
+    num_positions = 40 if architecture == "encoder" else None
+    eager, compiled = (
+        gradients(shape, precision=precision, compile_it=compile_it, num_positions=num_positions)
+        for compile_it in (False, True)
+    )
+    tolerance = 1e-5 if precision == torch.float32 else 0.05
+    assert len(eager) == len(compiled)
+    for one, other in zip(eager, compiled, strict=True):
+        assert (one - other).norm() <= tolerance * one.norm() + 1e-7

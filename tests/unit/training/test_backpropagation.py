@@ -1,0 +1,94 @@
+"""Forward and backward passes: their gradients, in fp32 and in bf16 over fp32 masters."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from core.spec import ModelShape
+from models.architectures import new_model
+from models.language_model import LanguageModel
+from training.backpropagation import Backpropagation
+from training.micro_batches import MicroBatch
+
+SHAPES = {
+    architecture: ModelShape(
+        architecture=architecture,
+        layers=2, width=32, heads=2, kv_heads=2, ffn_width=48, context_length=32, vocab_size=96,
+    )
+    for architecture in ("decoder", "encoder")
+}  # fmt: skip
+
+
+@pytest.fixture(params=list(SHAPES.values()), ids=list(SHAPES))
+def model(request: pytest.FixtureRequest) -> LanguageModel:
+    made = new_model(request.param, seed=0)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    return made
+
+
+def part(model: LanguageModel, *, seed: int = 0) -> MicroBatch:
+    generator = torch.Generator().manual_seed(seed)
+    ids, labels = torch.randint(0, model.shape.vocab_size, (2, 2, 32), generator=generator)
+    return MicroBatch(ids, labels, torch.full(ids.shape, 1 / ids.numel()), None)
+
+
+def gradients(model: LanguageModel) -> dict[str, Tensor]:
+    found = {
+        name: parameter.grad.clone()
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None
+    }
+    assert len(found) == len(list(model.parameters()))
+    model.zero_grad()
+    return found
+
+
+def run(model: LanguageModel, precision: torch.dtype, *, times: int = 1) -> dict[str, Tensor]:
+    passes = Backpropagation(model, precision=precision, compile_it=False)
+    passes.refresh()
+    for _ in range(times):
+        passes.run(part(model))
+    return gradients(model)
+
+
+def test_bf16_gives_the_masters_fp32_gradients_near_the_exact_ones(model: LanguageModel) -> None:
+    exact, rough = run(model, torch.float32), run(model, torch.bfloat16)
+    for name, gradient in rough.items():
+        assert gradient.dtype == torch.float32
+        assert (gradient - exact[name]).norm() < 0.05 * exact[name].norm(), name
+
+
+def test_gradients_of_many_parts_add_up_without_rounding_to_bf16(model: LanguageModel) -> None:
+    once, often = run(model, torch.bfloat16), run(model, torch.bfloat16, times=9)
+    for name, gradient in often.items():
+        torch.testing.assert_close(gradient, 9 * once[name], rtol=1e-4, atol=1e-6)
+
+
+def test_a_refresh_takes_over_what_the_optimizer_has_made_of_the_weights(
+    model: LanguageModel,
+) -> None:
+    passes = Backpropagation(model, precision=torch.bfloat16, compile_it=False)
+    passes.refresh()
+    passes.run(part(model))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.5)
+    passes.refresh()
+    assert passes.run(part(model)) == run_loss(model)
+
+
+def run_loss(model: LanguageModel) -> Tensor:
+    passes = Backpropagation(model, precision=torch.bfloat16, compile_it=False)
+    passes.refresh()
+    return passes.run(part(model))
+
+
+def test_the_passes_leave_the_masters_alone(model: LanguageModel) -> None:
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    run(model, torch.bfloat16)
+    after = model.state_dict()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    assert all(tensor.dtype == torch.float32 for tensor in after.values())
