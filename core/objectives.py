@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -58,12 +58,9 @@ def named_objective(value: object) -> object:
 class CausalObjective(Frozen):
     """The next word is removed: every token is predicted from those before it."""
 
-    type: Literal["causal"] = "causal"
+    architecture: ClassVar[Architecture] = "decoder"
 
-    @property
-    def architecture(self) -> Architecture:
-        """What this trains."""
-        return "decoder"
+    type: Literal["causal"] = "causal"
 
     @property
     def label(self) -> str:
@@ -73,6 +70,8 @@ class CausalObjective(Frozen):
 
 class MaskedObjective(Frozen):
     """Words are removed anywhere and predicted from both sides (arXiv 1810.04805, 2202.08005)."""
+
+    architecture: ClassVar[Architecture] = "encoder"
 
     type: Literal["masked"] = "masked"
     rate: float = Field(default=0.3, gt=0, le=0.9, description="Share of the tokens removed")
@@ -84,11 +83,6 @@ class MaskedObjective(Frozen):
     )
 
     @property
-    def architecture(self) -> Architecture:
-        """What this trains."""
-        return "encoder"
-
-    @property
     def label(self) -> str:
         """For people."""
         return f"{self.type} ({self.rate:.0%})"
@@ -97,16 +91,13 @@ class MaskedObjective(Frozen):
 class SpanCorruptionObjective(Frozen):
     """Runs of words are removed and written out after the text (arXiv 1910.10683)."""
 
+    architecture: ClassVar[Architecture] = "decoder"
+
     type: Literal["span_corruption"] = "span_corruption"
     rate: float = Field(default=0.15, gt=0, le=0.5, description="Share of the tokens removed")
     mean_span: float = Field(
         default=3.0, ge=1, le=64, description="Tokens of a removed run of words, on average"
     )
-
-    @property
-    def architecture(self) -> Architecture:
-        """What this trains."""
-        return "decoder"
 
     @property
     def label(self) -> str:
@@ -116,6 +107,8 @@ class SpanCorruptionObjective(Frozen):
 
 class FillInTheMiddleObjective(Frozen):
     """A run of words is moved to the end, behind what stood around it (arXiv 2207.14255)."""
+
+    architecture: ClassVar[Architecture] = "decoder"
 
     type: Literal["fill_in_the_middle"] = "fill_in_the_middle"
     rate: float = Field(
@@ -131,11 +124,6 @@ class FillInTheMiddleObjective(Frozen):
     within_words: float = Field(
         default=0.1, ge=0, le=1, description="Share of the cuts that fall within a word"
     )
-
-    @property
-    def architecture(self) -> Architecture:
-        """What this trains."""
-        return "decoder"
 
     @property
     def label(self) -> str:
