@@ -84,8 +84,7 @@ def read_csv(
     for number, row in enumerate(rows, start=1):
         place = f"row {number}"
         if problem := _problem(row):
-            shown = excerpt(row.beginning.decode(errors="replace"))
-            yield Dropped(place, problem, shown, row.num_bytes)
+            yield Dropped(place, problem, excerpt(row.beginning), row.num_bytes)
         else:
             yield Record(place, _decode(row.fields[0], place, notice))
 

@@ -79,8 +79,7 @@ def read_html(
         gathered += piece[: max(0, max_html_bytes - len(gathered))]
     page = bytes(gathered)
     if num_bytes > max_html_bytes:
-        shown = excerpt(page[:_SNIFFED].decode(errors="replace"))
-        yield Dropped(WHOLE_FILE, "html_too_long", shown, num_bytes)
+        yield Dropped(WHOLE_FILE, "html_too_long", excerpt(page), num_bytes)
     elif page:
         yield read_page(page, place=WHOLE_FILE, notice=notice, extractor=extractor)
 

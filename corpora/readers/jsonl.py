@@ -16,8 +16,6 @@ from corpora.readers.json_array import is_json_array, split_elements
 from corpora.readers.lines import LongLine, split_lines
 from corpora.readers.record import MAX_LINE_BYTES, Dropped, DropReason, Notice, Record, excerpt
 
-_EXCERPT_BYTES = 1024
-
 
 class _UnreadableLineError(ValueError):
     """A line that is not JSON."""
@@ -81,5 +79,4 @@ def _dropped(place: str, reason: DropReason, line: bytes | LongLine) -> Dropped:
     beginning, num_bytes = (
         (line.beginning, line.num_bytes) if isinstance(line, LongLine) else (line, len(line))
     )
-    shown = excerpt(beginning[:_EXCERPT_BYTES].decode(errors="replace"))
-    return Dropped(place, reason, shown, num_bytes)
+    return Dropped(place, reason, excerpt(beginning), num_bytes)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from corpora.readers.decoding import Utf8Decoder
-from corpora.readers.record import MAX_RECORD_BYTES, Notice, Record
+from corpora.readers.record import MAX_RECORD_BYTES, WHOLE_FILE, Notice, Record
 
 BORDERS: Final = ("\n\n", "\r\n\r\n", "\n", "\r", " ")
 """Where a text may be cut, best first: after paragraphs, lines, words."""
@@ -24,7 +24,7 @@ def read_plain(
     """
     for number, (text, is_last) in enumerate(_texts(pieces, notice, max_record_bytes), start=1):
         if is_last and number == 1:
-            yield Record("whole file", text)
+            yield Record(WHOLE_FILE, text)
         else:
             yield Record(f"part {number}", text, is_part=True)
 

@@ -47,6 +47,8 @@ MAX_HTML_BYTES: Final = 2**24
 """A longer page is dropped."""
 WHOLE_FILE: Final = "whole file"
 
+_EXCERPT_BYTES_PER_CHARACTER: Final = 16
+"""More than a character has: white space is folded."""
 NUL = "\x00"
 REPLACEMENT = "\ufffd"
 
@@ -91,8 +93,10 @@ def within(member: str | None, place: str) -> str:
     return member if place == WHOLE_FILE else f"{member} {place}"
 
 
-def excerpt(text: str, *, length: int = 80) -> str:
-    """The beginning of ``text`` on one line, safe to store and to show."""
+def excerpt(text: str | bytes, *, length: int = 80) -> str:
+    """The beginning of a text, or of what should be one, on one line, safe to store and to show."""
+    if isinstance(text, bytes):
+        text = text[: _EXCERPT_BYTES_PER_CHARACTER * length].decode(errors="replace")
     if len(text) <= length and text.isprintable() and " " not in text:
         return text
     shown = "".join(c if c.isprintable() else " " for c in text[: 4 * length])

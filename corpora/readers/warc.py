@@ -172,5 +172,4 @@ class _Reading:
 
 
 def _dropped(place: str, reason: DropReason, data: bytes, num_bytes: int) -> Dropped:
-    shown = excerpt(data[:_SHOWN_BYTES].decode(errors="replace"))
-    return Dropped(place, reason, shown, num_bytes)
+    return Dropped(place, reason, excerpt(data), num_bytes)

@@ -14,7 +14,7 @@ from core.errors import BadData
 from corpora.readers.record import Dropped, Record
 from tests.integration.corpora.readers.test_every_format import ALL_CONTAINERS, FORMATS
 
-LIGHT = sorted(set(FORMATS) - {"parquet"})  # each Parquet file starts a process
+LIGHT = sorted(set(FORMATS) - {"parquet"})  # each damaged Parquet file costs a process
 MAGICS = [
     *(b"", b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\x00", b"BZh91AY&SY", b"PK\x03\x04"),
     *(b"PK\x05\x06", b"WARC/1.0\r\n", b"<!doctype html>", b"\xff\xfe", b"text,a\n", b"\xfe\xff<"),
