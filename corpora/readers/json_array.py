@@ -11,11 +11,12 @@ import orjson
 from corpora.readers.lines import LongLine
 
 _BEGINNING = re.compile(rb"\s*+\[\s*+\{")
-_IN_STRING = re.compile(rb"[\"\\]")
+_REST_OF_STRING = re.compile(rb"[^\"\\]*+(?:\\.[^\"\\]*+)*+", re.DOTALL)
 _BETWEEN_STRINGS = re.compile(rb"[\"{}\[\],]")
 _OPENING: Final = b"{["
 _SEPARATOR: Final = b","
 _QUOTE: Final = b'"'
+_BACKSLASH: Final = b"\\"
 
 
 def is_json_array(head: bytes) -> bool:
@@ -76,25 +77,31 @@ class _Splitter:
     def _next_border(self, piece: bytes, position: int) -> int | None:
         """Where the next element begins, or what follows the array; None if that comes later."""
         while position < len(piece):
-            if self._is_escaped:
-                self._is_escaped = False
-                position += 1
-                continue
-            pattern = _IN_STRING if self._is_in_string else _BETWEEN_STRINGS
-            found = pattern.search(piece, position)
-            if found is None:
+            if self._is_in_string:
+                position = self._leave_string(piece, position)
+            elif found := _BETWEEN_STRINGS.search(piece, position):
+                position = found.end()
+                if self._is_border(found.group()):
+                    return position
+            else:
                 return None
-            position = found.end()
-            if self._meet(found.group()):
-                return position
         return None
 
-    def _meet(self, sign: bytes) -> bool:
-        """Take a sign into account; answers whether it is a border."""
+    def _leave_string(self, piece: bytes, position: int) -> int:
+        """What follows the string that is being read, or the end of the piece."""
+        if self._is_escaped:
+            self._is_escaped = False
+            return position + 1
+        rest = _REST_OF_STRING.match(piece, position)
+        end = rest.end() if rest else position
+        self._is_escaped = piece.startswith(_BACKSLASH, end)
+        self._is_in_string = not piece.startswith(_QUOTE, end)
+        return end + 1
+
+    def _is_border(self, sign: bytes) -> bool:
+        """Take a sign between strings into account."""
         if sign == _QUOTE:
-            self._is_in_string = not self._is_in_string
-        elif self._is_in_string:
-            self._is_escaped = True
+            self._is_in_string = True
         elif sign in _OPENING:
             self._depth += 1
             return self._depth == 1
