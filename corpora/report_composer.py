@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from core.corpus_options import CorpusOptions
 from corpora.documents import CorpusStats
@@ -26,6 +27,8 @@ from corpora.report import (
 from corpora.split import Split
 from corpora.tally import Tally
 from corpora.writing import Written
+
+_CONVERT: Final = "Convert them (iconv -f LATIN1 -t UTF-8) and upload them again."
 
 
 def compose_report(
@@ -93,7 +96,12 @@ def notes_on(findings: PieceFindings) -> tuple[str, ...]:
     if unread := findings.num_dropped.get("not_utf8"):
         notes.append(
             f"{unread} files look like text that is neither UTF-8 nor UTF-16 with its mark, and "
-            "were dropped: convert them (iconv -f LATIN1 -t UTF-8) and upload them again."
+            f"were dropped. {_CONVERT}"
+        )
+    if replaced := findings.bad_bytes.by_damage.get("undecodable"):
+        notes.append(
+            f"{replaced} characters were no UTF-8 and stand in the corpus as U+FFFD; bad_bytes "
+            f"names their files. Where these are text of another encoding: {_CONVERT}"
         )
     return tuple(notes)
 

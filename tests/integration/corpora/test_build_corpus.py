@@ -283,10 +283,13 @@ def test_a_corpus_in_which_nothing_is_left_is_refused(
 
 def test_text_of_another_encoding_is_told_how_to_come_in(fresh: Callable[[], Path]) -> None:
     root, legacy = fresh(), "Größe und Übermaß ".encode("latin-1") * 100
-    with pytest.raises(BadData, match=r"1 not_utf8.*convert them \(iconv"):
+    with pytest.raises(BadData, match=r"1 not_utf8.*Convert them \(iconv"):
         build(root, {"a.txt": legacy})
-    build(root, {"a.txt": legacy, "b.txt": b"fine text"})
-    assert "convert them (iconv" in report(root).notes[0]
+    nearly = b"Mostly plain text that is in Latin-1, says the caf\xe9 here.\n"
+    build(root, {"a.txt": legacy, "b.txt": nearly})
+    dropped, replaced = report(root).notes
+    assert dropped.startswith("1 files look like text")
+    assert replaced.startswith("1 characters were no UTF-8")
 
 
 def test_a_damaged_file_fails_the_corpus_by_its_name(fresh: Callable[[], Path]) -> None:
