@@ -42,6 +42,7 @@ def open_encoder(tokenizer_json: bytes, sample: Iterable[str]) -> Encoder:
     reference = ReferenceEncoder(tokenizer_json)
     texts, is_worthwhile = _beginning(sample)
     if not is_worthwhile:
+        _log.info("Encoding with tokenizers: there is too little text for another engine")
         return reference
     try:
         fast = GigatokenEncoder(tokenizer_json)
@@ -52,6 +53,7 @@ def open_encoder(tokenizer_json: bytes, sample: Iterable[str]) -> Encoder:
     if differing is not None:
         _log.warning("Encoding with tokenizers: gigatoken differs on %.80r", differing)
         return reference
+    _log.info("Encoding with %s: its ids are those of tokenizers", fast.engine)
     return TrustedEncoder(fast, reference)
 
 

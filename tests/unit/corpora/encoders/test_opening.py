@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from unicodedata import category
 
@@ -50,10 +51,12 @@ def unknown_to_the_fast_engine(tokenizer_json: bytes) -> bytes:
 
 
 def test_the_fast_engine_is_chosen_where_it_gives_the_same_ids(
-    tokenizer_json: bytes, reference: ReferenceEncoder
+    tokenizer_json: bytes, reference: ReferenceEncoder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    chosen = open_encoder(tokenizer_json, sample())
+    with caplog.at_level(logging.INFO):
+        chosen = open_encoder(tokenizer_json, sample())
     assert chosen.engine == "gigatoken"
+    assert "Encoding with gigatoken" in caplog.text
     assert first_difference(chosen, reference, documents()) is None
 
 
@@ -66,8 +69,12 @@ def test_a_tokenizer_that_the_fast_engine_does_not_know_is_encoded_by_tokenizers
     assert open_encoder(other, sample()).engine == "tokenizers"
 
 
-def test_a_little_text_is_not_worth_a_test(tokenizer_json: bytes) -> None:
-    assert open_encoder(tokenizer_json, ["a", "b"]).engine == "tokenizers"
+def test_a_little_text_is_not_worth_a_test(
+    tokenizer_json: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        assert open_encoder(tokenizer_json, ["a", "b"]).engine == "tokenizers"
+    assert "Encoding with tokenizers" in caplog.text
 
 
 def test_one_different_id_is_found(reference: ReferenceEncoder) -> None:
