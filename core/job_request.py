@@ -45,7 +45,7 @@ Metadata = Annotated[
 ]
 _CHANGEABLE = ("context_length",)
 """What may be given beside the checkpoint that a model starts from."""
-_GAPS = ("____", "<|mask|>")
+_GAPS = ("____", "[MASK]")
 """What marks a gap in a blank; more underscores hold four as well."""
 
 

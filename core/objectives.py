@@ -231,8 +231,25 @@ class StagedObjective(Frozen):
         )
 
 
+FillingObjective = FillInTheMiddleObjective | SpanCorruptionObjective
+"""What teaches a decoder to fill a gap."""
 AnyObjective = AnySimple | MixObjective | StagedObjective
 Objective = Annotated[AnyObjective, Field(discriminator="type"), BeforeValidator(named_objective)]
+
+
+def filling_objective(objective: AnyObjective) -> FillingObjective | None:
+    """How a decoder that this trains is asked to fill a gap; None if it is not taught to.
+
+    What the last stage teaches counts: the rest may be forgotten. Of a mix that teaches both ways,
+    `fill_in_the_middle` is asked, which was made for it.
+    """
+    last = objective.stages[-1].objective if isinstance(objective, StagedObjective) else objective
+    parts = [part.objective for part in last.parts] if isinstance(last, MixObjective) else [last]
+    for kind in (FillInTheMiddleObjective, SpanCorruptionObjective):
+        for part in parts:
+            if isinstance(part, kind):
+                return part
+    return None
 
 
 def _require_one_architecture(objectives: Sequence[AnySimple | MixObjective]) -> None:

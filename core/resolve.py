@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from core.errors import InvalidRequest
 from core.job_request import JobRequest, ModelRequest
 from core.mixture import MixtureComponent
-from core.objectives import Architecture
+from core.objectives import Architecture, filling_objective
 from core.presets import PRESETS, Preset
 from core.rotary import raised_theta
 from core.sizing import (
@@ -140,7 +140,7 @@ def resolve(
             evaluation=EvaluationSpec(
                 every_steps=request.evaluation.every_steps or every_steps,
                 prompts=tuple(request.evaluation.prompts) if architecture == "decoder" else (),
-                blanks=tuple(request.evaluation.blanks) if architecture == "encoder" else (),
+                blanks=tuple(request.evaluation.blanks) if _fills(request, architecture) else (),
                 max_tokens=_evaluation_tokens(num_steps * batch_tokens),
             ),
             checkpoints=CheckpointSpec(
@@ -254,12 +254,21 @@ def _evaluation_tokens(train_tokens: int) -> int:
     return min(max(wanted, _FEWEST_EVALUATION_TOKENS), _MOST_EVALUATION_TOKENS)
 
 
+def _fills(request: JobRequest, architecture: Architecture) -> bool:
+    """Whether the model learns to fill gaps."""
+    return architecture == "encoder" or filling_objective(request.objective) is not None
+
+
 def _warnings(request: JobRequest, architecture: Architecture) -> list[str]:
     warnings = []
     if architecture == "encoder" and request.evaluation.prompts:
         warnings.append("evaluation.prompts: an encoder does not continue text; they are left out.")
-    if architecture == "decoder" and request.evaluation.blanks:
-        warnings.append("evaluation.blanks: a decoder fills no gaps; they are left out.")
+    if request.evaluation.blanks and not _fills(request, architecture):
+        warnings.append(
+            f"evaluation.blanks: a decoder fills no gaps that is trained with "
+            f"{request.objective.label!r}; they are left out. fill_in_the_middle teaches it, alone "
+            "or in a mix."
+        )
     is_mixture = not isinstance(request.corpus, str)
     if is_mixture and request.tokenizer is None and request.model.from_checkpoint is None:
         warnings.append(

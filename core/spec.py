@@ -142,7 +142,10 @@ class EvaluationSpec(Frozen):
         default=(), max_length=MAX_PROMPTS, strict=False, description="Continued by a decoder"
     )
     blanks: tuple[Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_LENGTH)], ...] = Field(
-        default=(), max_length=MAX_PROMPTS, strict=False, description="Filled by an encoder"
+        default=(),
+        max_length=MAX_PROMPTS,
+        strict=False,
+        description="Filled by an encoder, or by a decoder that is trained to",
     )
     max_tokens: int = Field(
         default=131_072, ge=1, le=10**9, description="Most held-out tokens read at each evaluation"

@@ -111,6 +111,7 @@ def job_spec(
     max_tokens: int = 131_072,
     prompts: tuple[str, ...] = (),
     blanks: tuple[str, ...] = (),
+    objective: str | list[str] | None = None,
 ) -> JobSpec:
     return JobSpec.model_validate(
         {
@@ -126,7 +127,7 @@ def job_spec(
                 "context_length": context_length,
                 "vocab_size": vocabulary().size,
             },
-            "objective": {"type": "masked" if architecture == "encoder" else "causal"},
+            "objective": objective or ("masked" if architecture == "encoder" else "causal"),
             "budget": {"steps": 1},
             "batch_tokens": context_length,
             "optimizer": {"name": "adamw", "learning_rate": 0.001},

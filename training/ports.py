@@ -26,7 +26,7 @@ class Continuation:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One word that may stand in a gap, with its probability."""
+    """What may stand in a gap, with its probability."""
 
     text: str
     probability: float
@@ -34,7 +34,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """What an encoder put into the gaps of a fixed sentence."""
+    """What a model put into the gaps of a fixed sentence."""
 
     blank: str
     """The sentence with its gaps as ``____``."""

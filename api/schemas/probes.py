@@ -26,7 +26,7 @@ class CandidateObject(Answer):
 
 
 class FillingObject(Answer):
-    """What an encoder put into the gaps of a fixed sentence."""
+    """What a model put into the gaps of a fixed sentence."""
 
     blank: str = Field(examples=["I bought a ____ to play my music."])
     text: str = Field(description="The sentence with the best candidate in each gap")

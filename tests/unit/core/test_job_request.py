@@ -83,6 +83,32 @@ def test_what_a_model_cannot_do_is_left_out_and_said() -> None:
     assert "evaluation.prompts" in result.warnings[0]
 
 
+TAUGHT_LAST = {"stages": [{"until": 0.5, "objective": "causal"}, {"objective": "span_corruption"}]}
+FORGOTTEN = {"stages": [{"until": 0.5, "objective": "fill_in_the_middle"}, {"objective": "causal"}]}
+
+
+@pytest.mark.parametrize(
+    ("objective", "fills"),
+    [
+        ("causal", False),
+        ("fill_in_the_middle", True),
+        ("span_corruption", True),
+        (["causal", "fill_in_the_middle"], True),
+        (TAUGHT_LAST, True),
+        (FORGOTTEN, False),
+    ],
+)
+def test_blanks_are_asked_of_a_decoder_that_learns_to_fill_them(
+    *, objective: object, fills: bool
+) -> None:
+    request = parse(objective=objective, evaluation={"blanks": ["a [MASK]"]}, budget={"steps": 9})
+    result = with_facts(request)
+    assert result.spec.evaluation.blanks == (("a [MASK]",) if fills else ())
+    assert [warning.partition(":")[0] for warning in result.warnings] == (
+        [] if fills else ["evaluation.blanks"]
+    )
+
+
 _STAGE_0 = ("objective", "stages", "stages", 0, "objective")
 
 
