@@ -6,6 +6,7 @@ every change here is made under a lock on a row that is looked at again.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
@@ -28,6 +29,8 @@ from storage import keys
 from storage.base import Store
 
 _LEADER: Final = "reconciler"
+_NUMBER: Final = "reconciler"
+"""What tells the reconcilers of one process apart, in a leader's name."""
 _SECONDS_BETWEEN_SWEEPS: Final = 600.0
 _SECONDS_BETWEEN_COLLECTIONS: Final = 3600.0
 _ORPHAN_AGE: Final = timedelta(hours=1)
@@ -45,13 +48,16 @@ class Reconciler:
         settings: Settings,
         *,
         pruning_delay: timedelta = checkpoints.PRUNING_DELAY,
+        process: ProcessIdentity | None = None,
     ) -> None:
+        """``process`` is whose end ends this one; by default the one that runs this."""
         self._database = database
         self._doorbell = doorbell
         self._store = store
         self._settings = settings
         self._pruning_delay = pruning_delay
-        self._name = f"{ProcessIdentity.of(os.getpid())} {new_id('req')}"
+        identity = process or ProcessIdentity.of(os.getpid())
+        self._name = json.dumps({**identity.as_json(), _NUMBER: new_id("req")})
         self._renew_at = float("-inf")
         self._swept_at = float("-inf")
         self._collected_at = float("-inf")
@@ -181,7 +187,13 @@ class Reconciler:
             return True
         lease = self._settings.lease_seconds
         with self._database.unit_of_work(project_id=None, write=True) as uow:
-            leads = uow.upkeep.lead(_LEADER, owner=self._name, seconds=lease)
+            last = uow.upkeep.leader(_LEADER)
+            leads = uow.upkeep.lead(
+                _LEADER,
+                owner=self._name,
+                seconds=lease,
+                heir_of=last if last is not None and _is_known_dead(last) else None,
+            )
             uow.commit()
         if leads:
             self._renew_at = time.monotonic() + lease / 3
@@ -245,6 +257,16 @@ def free_leases_of_the_dead(database: Database, *, doorbell: Doorbell) -> int:
                 recovery.abandoned(uow, task, cause="its runner was killed", doorbell=doorbell)
             uow.commit()
     return len(dead)
+
+
+def _is_known_dead(leader: str) -> bool:
+    """Whether the process that leads certainly runs no more."""
+    try:
+        identity = json.loads(leader)
+        del identity[_NUMBER]
+        return ProcessIdentity.from_json(identity).is_known_dead
+    except (ValueError, TypeError, KeyError):  # written by an earlier version
+        return False
 
 
 def _process_of(attempt: Attempt) -> ProcessIdentity:

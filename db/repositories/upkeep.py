@@ -35,13 +35,18 @@ class UpkeepRepository:
         self._session = session
         self._time = time_source
 
-    def lead(self, name: str, *, owner: str, seconds: float) -> bool:
+    def leader(self, name: str) -> str | None:
+        """Who leads in something, or was the last to."""
+        return self._session.scalar(select(Leader.owner).where(Leader.name == name))
+
+    def lead(self, name: str, *, owner: str, seconds: float, heir_of: str | None = None) -> bool:
         """Lead, or go on leading, for so long; False if another does.
 
         Args:
             name: In what.
             owner: Who asks; unique among processes.
             seconds: How long the lead lasts without being renewed.
+            heir_of: A leader who is known to be dead, and is not waited for.
         """
         until = self._time.shifted(timedelta(seconds=seconds))
         insert = self._insert_of()(Leader).values(name=name, owner=owner, until=until)
@@ -50,7 +55,7 @@ class UpkeepRepository:
             update(Leader)
             .where(
                 Leader.name == name,
-                or_(Leader.owner == owner, Leader.until <= self._time.now()),
+                or_(Leader.owner.in_([owner, heir_of]), Leader.until <= self._time.now()),
             )
             .values(owner=owner, until=until)
             .returning(Leader.name)

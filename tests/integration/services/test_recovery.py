@@ -8,6 +8,7 @@ import pytest
 
 from core.errors import CheckpointDamaged, LeaseLost
 from core.lifecycle import JobStatus
+from core.processes import ProcessIdentity
 from core.settings import Settings
 from services import attempts, checkpoints, job_runs, jobs, recovery
 from services.attempts import Claim
@@ -186,6 +187,23 @@ def test_only_one_reconciler_leads_until_it_is_silent(
     assert not other.run_once()
     clock.advance(31)
     assert other.run_once()
+
+
+def test_reconciler_of_a_service_that_was_killed_leads_at_once_when_it_is_started_again(
+    office: Office, reconciler: Reconciler, tmp_path: Path
+) -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        before = Reconciler(
+            office.database,
+            office.doorbell,
+            office.store,
+            Settings(data_dir=tmp_path),
+            process=ProcessIdentity.of(process.pid),
+        )
+        assert before.run_once()
+        assert not reconciler.run_once()
+        process.kill()
+    assert reconciler.run_once()
 
 
 def test_best_and_latest_checkpoint_follow_loss_and_step(office: Office) -> None:
