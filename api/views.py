@@ -57,8 +57,8 @@ def checkpoint_view(uow: UnitOfWork, checkpoint: Checkpoint) -> CheckpointObject
 def checkpoint_views(uow: UnitOfWork, checkpoints: Sequence[Checkpoint]) -> list[CheckpointObject]:
     """Checkpoints with their files, and which of them are the best of their jobs."""
     files = uow.checkpoints.files_of([checkpoint.id for checkpoint in checkpoints])
-    jobs_by_id = {job_id: uow.jobs.find(job_id) for job_id in {row.job_id for row in checkpoints}}
-    best = {job.best_checkpoint_id for job in jobs_by_id.values() if job is not None}
+    jobs_found = [uow.jobs.find(job_id or "") for job_id in {row.job_id for row in checkpoints}]
+    best = {job.best_checkpoint_id for job in jobs_found if job is not None}
     return [
         CheckpointObject.of(row, files=files.get(row.id, []), best=row.id in best)
         for row in checkpoints

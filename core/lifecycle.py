@@ -42,6 +42,9 @@ class UploadStatus(StrEnum):
 class CheckpointStatus(StrEnum):
     """Whether a checkpoint can be used."""
 
+    QUEUED = "queued"  # uploaded; waits to be checked
+    PROCESSING = "processing"  # uploaded; is being checked
+    FAILED = "failed"  # what was uploaded is no checkpoint; ``error`` says why
     COMPLETE = "complete"
     CORRUPT = "corrupt"  # its bytes no longer match its manifest
     DELETED = "deleted"  # pruned or deleted; the row stays for the history
@@ -53,6 +56,7 @@ class WorkKind(StrEnum):
     CORPUS = "corpus"
     TOKENIZER = "tokenizer"
     DATASET = "dataset"  # a corpus encoded by a tokenizer
+    CHECKPOINT = "checkpoint"  # one made of uploaded files
     PIECE = "piece"  # a part of one of the above that any worker can do
     JOB = "job"
 

@@ -47,9 +47,13 @@ def commit(uow: UnitOfWork, claim: Claim, stored: StoredCheckpoint) -> Checkpoin
     known = uow.checkpoints.find_latest(job.id, step=stored.step)
     if known is not None and known.fence == claim.fence:
         return known  # the answer to an earlier commit was lost on its way
+    tokenizer = uow.tokenizers.find(job.tokenizer_id or "")
     sizes = {object_.key.removeprefix(stored.prefix): object_ for object_ in stored.objects}
     checkpoint = Checkpoint(
         job_id=job.id,
+        model=(job.spec or {})["model"],
+        tokenizer_id=job.tokenizer_id,
+        tokenizer_sha256=None if tokenizer is None else tokenizer.sha256,
         step=stored.step,
         tokens=stored.tokens,
         fence=claim.fence,
@@ -89,12 +93,13 @@ def prune(uow: UnitOfWork, checkpoint_id: str, *, store: Store) -> bool:
     """Delete a checkpoint that its job does not need; the bytes go after the commit.
 
     Returns:
-        False if it is gone, or needed again: pinned, or one of the last since a later one broke.
+        False if it is gone, or needed again: pinned, or one of the last since a later one broke,
+        or what another job starts from.
     """
     if uow.checkpoints.find(checkpoint_id) is None:
         return False
     checkpoint, job = _lock(uow, checkpoint_id)
-    if checkpoint.unneeded_since is None:
+    if checkpoint.unneeded_since is None or _started_from(uow, checkpoint):
         return False
     _delete(uow, checkpoint, store=store)
     if job is not None:
@@ -105,14 +110,17 @@ def prune(uow: UnitOfWork, checkpoint_id: str, *, store: Store) -> bool:
 def make_room(uow: UnitOfWork, job: Job, *, store: Store) -> list[Checkpoint]:
     """Delete what a job can best do without: what waits to be pruned, else its oldest checkpoint.
 
-    Never a pinned one, nor the best, nor the latest, which the job goes on from.
+    Never a pinned one, nor the best, nor the latest, which the job goes on from, nor one that
+    another job starts from.
 
     Returns:
         The checkpoints that were deleted.
     """
     needed = {job.latest_checkpoint_id, job.best_checkpoint_id}
     others = [
-        row for row in uow.checkpoints.of_job(job.id) if not row.pinned and row.id not in needed
+        row
+        for row in uow.checkpoints.of_job(job.id)
+        if not (row.pinned or row.id in needed or _started_from(uow, row))
     ]
     dropped = [row for row in others if row.unneeded_since is not None] or others[:1]
     for checkpoint in dropped:
@@ -136,17 +144,37 @@ def pin(uow: UnitOfWork, checkpoint_id: str, *, pinned: bool) -> Checkpoint:
     return checkpoint
 
 
-def require_complete(checkpoint: Checkpoint) -> None:
+def require_complete(checkpoint: Checkpoint, *, param: str | None = None) -> None:
     """A checkpoint that can be used.
 
     Raises:
-        Conflict: it is deleted or corrupt (``checkpoint_deleted``, ``checkpoint_corrupt``).
+        Conflict: it is deleted or corrupt (``checkpoint_deleted``, ``checkpoint_corrupt``), or was
+            uploaded and is not checked yet or of no use (``checkpoint_queued``,
+            ``checkpoint_processing``, ``checkpoint_failed``).
     """
     if checkpoint.status is not CheckpointStatus.COMPLETE:
         raise Conflict(
             f"Checkpoint {checkpoint.id!r} is {checkpoint.status.value}.",
             code=f"checkpoint_{checkpoint.status.value}",
+            param=param,
         )
+
+
+def file_ids(checkpoint: Checkpoint) -> list[str]:
+    """The uploaded files that a checkpoint is made of; none if a job has made it."""
+    source = checkpoint.source or {"files": []}
+    ids: list[str] = [source["archive"]] if "archive" in source else source["files"]
+    return ids
+
+
+def lock(uow: UnitOfWork, checkpoint_id: str, *, param: str | None = None) -> Checkpoint:
+    """The checkpoint; nobody else changes it until this transaction ends.
+
+    Raises:
+        NotFound: there is no such checkpoint; ``param`` names the field that asked for it.
+    """
+    checkpoint, _ = _lock(uow, checkpoint_id, param=param)
+    return checkpoint
 
 
 def delete(uow: UnitOfWork, checkpoint_id: str, *, store: Store) -> Checkpoint:
@@ -154,8 +182,8 @@ def delete(uow: UnitOfWork, checkpoint_id: str, *, store: Store) -> Checkpoint:
 
     Raises:
         NotFound: there is no such checkpoint.
-        Conflict: an unfinished job needs it to go on (``checkpoint_in_use``), or it is gone
-            already (``checkpoint_already_deleted``).
+        Conflict: an unfinished job needs it to go on or to start from (``checkpoint_in_use``), or
+            it is gone already (``checkpoint_already_deleted``).
     """
     checkpoint, job = _lock(uow, checkpoint_id)
     if checkpoint.status is CheckpointStatus.DELETED:
@@ -165,6 +193,12 @@ def delete(uow: UnitOfWork, checkpoint_id: str, *, store: Store) -> Checkpoint:
     if job is not None and not job.status.is_final and job.latest_checkpoint_id == checkpoint_id:
         raise Conflict(
             f"Job {job.id!r} has not ended and goes on from checkpoint {checkpoint_id!r}.",
+            code="checkpoint_in_use",
+        )
+    started = _started_from(uow, checkpoint)
+    if started:
+        raise Conflict(
+            f"Job {started[0].id!r} starts from checkpoint {checkpoint_id!r} and has not ended.",
             code="checkpoint_in_use",
         )
     _delete(uow, checkpoint, store=store)
@@ -178,9 +212,7 @@ def mark_corrupt(uow: UnitOfWork, claim: Claim, checkpoint_id: str, *, reason: s
     uow.work.require(claim.work_id, fence=claim.fence)
     job = uow.jobs.get(claim.subject_id, lock=True)
     checkpoint = uow.checkpoints.get(checkpoint_id)
-    checkpoint.status = CheckpointStatus.CORRUPT
-    checkpoint.unneeded_since = None
-    _review(uow, job)
+    _give_up(uow, checkpoint, job)
     before = uow.checkpoints.find_latest(job.id)
     step = 0 if before is None else before.step
     uow.record_event(
@@ -191,6 +223,11 @@ def mark_corrupt(uow: UnitOfWork, claim: Claim, checkpoint_id: str, *, reason: s
         job_id=job.id,
         data={"damaged_checkpoint": checkpoint_id, "reason": reason, "step": step},
     )
+
+
+def give_up(uow: UnitOfWork, checkpoint_id: str) -> None:
+    """A checkpoint that another job was to start from is damaged: it is never used again."""
+    _give_up(uow, *_lock(uow, checkpoint_id))
 
 
 def verify(directory: Path, files: Sequence[CheckpointFile]) -> None:
@@ -210,14 +247,29 @@ def verify(directory: Path, files: Sequence[CheckpointFile]) -> None:
             raise CheckpointDamaged(f"{file.name}: sha256 {digest}, expected {file.sha256}")
 
 
-def _lock(uow: UnitOfWork, checkpoint_id: str) -> tuple[Checkpoint, Job | None]:
+def _lock(
+    uow: UnitOfWork, checkpoint_id: str, *, param: str | None = None
+) -> tuple[Checkpoint, Job | None]:
     """The job's row first, as whoever commits a checkpoint does, and then the checkpoint anew.
 
     Raises:
         NotFound: there is no such checkpoint.
     """
-    job = uow.jobs.find(uow.checkpoints.get(checkpoint_id).job_id, lock=True)
+    job_id = uow.checkpoints.get(checkpoint_id, param=param).job_id
+    job = None if job_id is None else uow.jobs.find(job_id, lock=True)
     return uow.checkpoints.get(checkpoint_id, lock=True), job
+
+
+def _started_from(uow: UnitOfWork, checkpoint: Checkpoint) -> list[Job]:
+    """The jobs that may still read its weights."""
+    return uow.jobs.unfinished_with(start_checkpoint_id=checkpoint.id)
+
+
+def _give_up(uow: UnitOfWork, checkpoint: Checkpoint, job: Job | None) -> None:
+    checkpoint.status = CheckpointStatus.CORRUPT
+    checkpoint.unneeded_since = None
+    if job is not None:
+        _review(uow, job)
 
 
 def _delete(uow: UnitOfWork, checkpoint: Checkpoint, *, store: Store) -> None:

@@ -18,9 +18,9 @@ from core.lifecycle import DesiredStatus, JobStatus, PieceStage, ResourceStatus,
 from core.resolve import CorpusFacts
 from core.sizing import num_parameters
 from core.spec import JobSpec
-from db.tables import Corpus, Job, Tokenizer, Work
+from db.tables import Checkpoint, Corpus, Job, Tokenizer, Work
 from db.unit_of_work import UnitOfWork
-from services import attempts, datasets, readiness, tokenizers, work
+from services import attempts, continuation, datasets, readiness, tokenizers, work
 from services.doorbell import Doorbell
 
 _WISHES: Final = {
@@ -52,18 +52,23 @@ def create(uow: UnitOfWork, request: JobRequest, *, doorbell: Doorbell) -> Job:
 
     Raises:
         InvalidRequest: the parts of the request do not fit together, or not its data.
-        NotFound: there is no such corpus or tokenizer.
-        Conflict: a corpus or the tokenizer has failed.
+        NotFound: there is no such corpus, tokenizer or checkpoint.
+        Conflict: a corpus or the tokenizer has failed, or the checkpoint cannot be used.
     """
-    resolve.check(request)
+    start = _start_for(uow, request)
+    resolve.check(request, start=None if start is None else continuation.facts_of(uow, start))
     corpora = _corpora_for(uow, request)
     main = next(corpus for corpus in corpora if corpus.id == request.main_corpus)
-    tokenizer = _tokenizer_for(uow, request.tokenizer, main, doorbell=doorbell)
+    if start is None:
+        tokenizer = _tokenizer_for(uow, request.tokenizer, main, doorbell=doorbell)
+    else:
+        tokenizer = continuation.tokenizer_for(uow, start, request.tokenizer)
     job_id = new_id("job")
     job = Job(
         id=job_id,
         name=request.name or job_id,
         tokenizer_id=tokenizer.id,
+        start_checkpoint_id=None if start is None else start.id,
         request=request.as_stored(),
         priority=request.priority,
         max_attempts=request.max_attempts,
@@ -278,6 +283,12 @@ def _wish(uow: UnitOfWork, job: Job, task: Work, desired: DesiredStatus) -> None
     uow.work.set_desired(task.id, desired)
 
 
+def _start_for(uow: UnitOfWork, request: JobRequest) -> Checkpoint | None:
+    """The checkpoint that the request goes on from, locked: until the job is known it must stay."""
+    checkpoint_id = request.model.from_checkpoint
+    return None if checkpoint_id is None else continuation.lock_start(uow, checkpoint_id)
+
+
 def _corpora_for(uow: UnitOfWork, request: JobRequest) -> list[Corpus]:
     """The corpora of a request in their order, locked in the order of their ids."""
     wanted = list(request.corpus_shares)
@@ -342,8 +353,13 @@ def _settle_spec(
 ) -> None:
     assert tokenizer.vocab_size is not None  # it is ready
     facts = [_facts(uow, corpus, tokenizer) for corpus in corpora]
+    start = job.start_checkpoint_id
     resolved = resolve.resolve(
-        request, corpora=facts, tokenizer_id=tokenizer.id, vocab_size=tokenizer.vocab_size
+        request,
+        corpora=facts,
+        tokenizer_id=tokenizer.id,
+        vocab_size=tokenizer.vocab_size,
+        start=None if start is None else continuation.facts_of(uow, uow.checkpoints.get(start)),
     )
     spec = resolved.spec
     job.spec = spec.model_dump(mode="json")

@@ -37,7 +37,7 @@ def find(uow: UnitOfWork, name: str) -> Model:
     if checkpoint is not None:
         if checkpoint.status is not CheckpointStatus.COMPLETE:
             raise _unknown(name)
-        return Model(checkpoint, uow.jobs.find(checkpoint.job_id))
+        return Model(checkpoint, uow.jobs.find(checkpoint.job_id or ""))
     job_name, _, which = name.partition(":")
     job = uow.jobs.find(job_name) or uow.jobs.find_newest_named(job_name, with_checkpoint=True)
     found = None if job is None else _checkpoint_of(uow, job, which)
@@ -52,7 +52,7 @@ def page(
     """A stretch of the complete checkpoints as models, and whether more follow."""
     found = uow.checkpoints.page(limit=limit, after=after, order=order)
     jobs = {
-        job_id: uow.jobs.find(job_id)
+        job_id: uow.jobs.find(job_id or "")
         for job_id in {checkpoint.job_id for checkpoint in found.items}
     }
     return [Model(row, jobs[row.job_id]) for row in found.items], found.has_more

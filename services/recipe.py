@@ -8,7 +8,11 @@ from typing import Any, Final
 from core.spec import JobSpec
 from db.tables import Job
 
-_DECIDED_ELSEWHERE: Final = {"model": {"vocab_size"}, "evaluation": {"max_tokens"}}
+_DECIDED_ELSEWHERE: Final[dict[str, bool | set[str]]] = {
+    "model": {"vocab_size"},
+    "start": True,
+    "evaluation": {"max_tokens"},
+}
 """The vocabulary comes with the tokenizer, and the sample for evaluation is always the same."""
 
 
@@ -23,10 +27,19 @@ def recipe(job: Job) -> dict[str, Any]:
         return {**job.request, **written}
     spec = JobSpec.model_validate_json(_as_json(job.spec))
     return {
-        **spec.model_dump(mode="json", exclude=_DECIDED_ELSEWHERE, exclude_none=True),
+        **spec.model_dump(mode="json", exclude={**_DECIDED_ELSEWHERE}, exclude_none=True),
+        **_start(spec),
         "corpus": _corpus(spec),
         **written,
     }
+
+
+def _start(spec: JobSpec) -> dict[str, Any]:
+    """Of a model that goes on from a checkpoint: that, instead of the shape that comes with it."""
+    if spec.start is None:
+        return {}
+    length = spec.model.context_length
+    return {"model": {"from": spec.start.checkpoint, "context_length": length}}
 
 
 def _corpus(spec: JobSpec) -> str | list[dict[str, Any]]:

@@ -27,7 +27,7 @@ def perform(
     from training.build import train  # noqa: PLC0415
     from training.execution import Execution  # noqa: PLC0415
 
-    resume, settled = task["resume"], task["execution"]
+    resume, initial, settled = task["resume"], task["initial"], task["execution"]
     out = directory / "checkpoints"
     out.mkdir(exist_ok=True)
     reason = train(
@@ -35,6 +35,7 @@ def perform(
         datasets=[Path(directory) for directory in task["datasets"]],
         out=out,
         resume=None if resume is None else Path(resume),
+        initial=None if initial is None else Path(initial),
         execution=None if settled is None else Execution.from_json(settled),
         fence=task["fence"],
         reporter=reporter_for(output, fault=os.environ.get(FAULT_VARIABLE)),

@@ -34,10 +34,13 @@ class CheckpointObject(Answer):
     id: str = Field(examples=["ckpt_01kb1s5p0v8m2f1c7w9xq4h3tz"])
     object: Literal["checkpoint"] = "checkpoint"
     created_at: int = Field(description="Unix seconds")
-    job: str
+    job: str | None = Field(description="null for an uploaded one")
     step: int
     tokens: int
-    status: Literal["complete", "corrupt", "deleted"]
+    status: Literal["queued", "processing", "failed", "complete", "corrupt", "deleted"]
+    model: dict[str, Any] | None = Field(description="Its shape")
+    tokenizer: str | None
+    error: dict[str, Any] | None
     metrics: dict[str, Any]
     files: list[CheckpointFileObject]
     bytes: int
@@ -54,6 +57,9 @@ class CheckpointObject(Answer):
             step=checkpoint.step,
             tokens=checkpoint.tokens,
             status=checkpoint.status.value,
+            model=checkpoint.model,
+            tokenizer=checkpoint.tokenizer_id,
+            error=checkpoint.error,
             metrics=checkpoint.metrics,
             files=[
                 CheckpointFileObject(
@@ -79,7 +85,7 @@ class ModelObject(Answer):
     created_at: int = Field(description="Unix seconds")
     owned_by: str = "pretrainer"
     checkpoint: str
-    job: str
+    job: str | None
     job_name: str | None
     step: int
 

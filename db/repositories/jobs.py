@@ -51,9 +51,13 @@ class JobRepository(OwnedRepository[Job]):
         return self._session.scalars(query.order_by(Job.id.desc()).limit(1)).one_or_none()
 
     def unfinished_with(
-        self, *, corpus_id: str | None = None, tokenizer_id: str | None = None
+        self,
+        *,
+        corpus_id: str | None = None,
+        tokenizer_id: str | None = None,
+        start_checkpoint_id: str | None = None,
     ) -> list[Job]:
-        """The jobs that may still read a corpus or a tokenizer, oldest first."""
+        """The jobs that may still read a corpus, a tokenizer or a checkpoint, oldest first."""
         query = self._owned(select(Job)).where(
             Job.status.in_([status for status in JobStatus if not status.is_final])
         )
@@ -62,6 +66,8 @@ class JobRepository(OwnedRepository[Job]):
             query = query.where(Job.id.in_(uses))
         if tokenizer_id is not None:
             query = query.where(Job.tokenizer_id == tokenizer_id)
+        if start_checkpoint_id is not None:
+            query = query.where(Job.start_checkpoint_id == start_checkpoint_id)
         return list(self._session.scalars(query.order_by(Job.id)))
 
     def page(

@@ -17,7 +17,7 @@ _IS_UNNEEDED = text("unneeded_since IS NOT NULL")
 
 
 class Checkpoint(Base, Identified):
-    """A checkpoint whose manifest is in the store."""
+    """A checkpoint whose manifest is in the store, or one that is made of uploaded files."""
 
     __tablename__ = "checkpoints"
     __table_args__ = (
@@ -28,16 +28,25 @@ class Checkpoint(Base, Identified):
     )
 
     id: Mapped[str] = mapped_column(primary_key=True, default_factory=lambda: new_id("ckpt"))
-    job_id: Mapped[str] = mapped_column(index=True)
-    """No key: a job may be deleted and its checkpoints kept."""
-    step: Mapped[int]
-    tokens: Mapped[int]
-    fence: Mapped[int]
-    prefix: Mapped[str]
+    job_id: Mapped[str | None] = mapped_column(default=None, index=True)
+    """None for an uploaded one. No key: a job may be deleted and its checkpoints kept."""
+    step: Mapped[int] = mapped_column(default=0)
+    tokens: Mapped[int] = mapped_column(default=0)
+    fence: Mapped[int] = mapped_column(default=0)
+    prefix: Mapped[str] = mapped_column(default="")
+    """Where its bytes are; empty as long as there are none."""
     status: Mapped[CheckpointStatus] = mapped_column(default=CheckpointStatus.COMPLETE)
     metrics: Mapped[dict[str, Any]] = mapped_column(default_factory=dict)
-    num_bytes: Mapped[int]
-    manifest_sha256: Mapped[str]
+    num_bytes: Mapped[int] = mapped_column(default=0)
+    manifest_sha256: Mapped[str] = mapped_column(default="")
+    model: Mapped[dict[str, Any] | None] = mapped_column(default=None)
+    """The model's shape."""
+    tokenizer_id: Mapped[str | None] = mapped_column(default=None)
+    """The id stays when the tokenizer has been deleted."""
+    tokenizer_sha256: Mapped[str | None] = mapped_column(default=None)
+    source: Mapped[dict[str, Any] | None] = mapped_column(default=None)
+    """The uploaded files that it is made of: ``{"files": [ids]}`` or ``{"archive": id}``."""
+    error: Mapped[dict[str, Any] | None] = mapped_column(default=None)
     pinned: Mapped[bool] = mapped_column(default=False)
     unneeded_since: Mapped[datetime | None] = mapped_column(default=None)
     """When it fell out of those that its job keeps; it waits to be pruned."""

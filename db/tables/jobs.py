@@ -23,6 +23,7 @@ class Job(Base, Identified, WithMetadata):
         Index(None, "project_id", "status", "id"),
         Index(None, "project_id", "name"),
         Index(None, "tokenizer_id"),
+        Index(None, "start_checkpoint_id"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True, default_factory=lambda: new_id("job"))
@@ -33,6 +34,8 @@ class Job(Base, Identified, WithMetadata):
     stop_reason: Mapped[str | None] = mapped_column(default=None)
     desired_status: Mapped[DesiredStatus] = mapped_column(default=DesiredStatus.RUNNING)
     tokenizer_id: Mapped[str | None] = mapped_column(default=None)
+    start_checkpoint_id: Mapped[str | None] = mapped_column(default=None)
+    """The checkpoint whose weights the model starts from; the id stays when that is deleted."""
     request: Mapped[dict[str, Any]]
     spec: Mapped[dict[str, Any] | None] = mapped_column(default=None)
     """The resolved spec; None until the corpus and the tokenizer are known."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from core.errors import CheckpointDamaged, NotFound, Unavailable
+from core.errors import CheckpointDamaged, Conflict, NotFound, PretrainerError, Unavailable
 from core.lifecycle import ExitCode
 from core.spec import JobSpec
 from db.tables import Checkpoint, Corpus
@@ -62,6 +62,12 @@ def _attempt(place: Workplace, claim: Claim, directory: Path, *, heartbeat: Hear
         uow.commit()
     if assignment is None:
         return
+    try:
+        initial = None if resume is not None else _initial_weights(place, claim, assignment.spec)
+    except (CheckpointDamaged, Conflict, NotFound) as error:
+        heartbeat.stop()
+        _fail(place, claim, error)
+        return
     datasets_here = [
         str(place.store.materialise(prefix, cache=place.settings.cache_dir))
         for prefix in assignment.dataset_prefixes
@@ -74,13 +80,14 @@ def _attempt(place: Workplace, claim: Claim, directory: Path, *, heartbeat: Hear
             "spec": assignment.spec.model_dump_json(),
             "datasets": datasets_here,
             "resume": None if resume is None else str(resume),
+            "initial": None if initial is None else str(initial),
             "execution": assignment.execution,
             "fence": claim.fence,
             "provenance": assignment.provenance,
         },
         log=place.log_of(claim),
         nice=place.settings.trainer_nice,
-        environment=engine_environment(),
+        environment=engine_environment(place.settings.kernel_dir),
     )
     ending = supervise(
         child,
@@ -119,6 +126,7 @@ def _assignment(uow: UnitOfWork, claim: Claim, *, doorbell: Doorbell) -> _Assign
         provenance={
             "tokenizer_sha256": tokenizer.sha256,
             "corpora": [_provenance(uow, corpus) for corpus in corpora],
+            **_ancestry(uow, job.start_checkpoint_id),
         },
     )
 
@@ -139,6 +147,59 @@ def _provenance(uow: UnitOfWork, corpus: Corpus) -> dict[str, Any]:
         "stats": corpus.stats,
         "splits": corpus.splits,
     }
+
+
+def _ancestry(uow: UnitOfWork, checkpoint_id: str | None) -> dict[str, Any]:
+    """What the model was continued from, for the model card."""
+    if checkpoint_id is None:
+        return {}
+    checkpoint = uow.checkpoints.get(checkpoint_id)
+    job = None if checkpoint.job_id is None else uow.jobs.find(checkpoint.job_id)
+    files = uow.files.get_many(checkpoints.file_ids(checkpoint)).values()
+    return {
+        "continued_from": {
+            "checkpoint": checkpoint.id,
+            "job": None if job is None else job.name,
+            "step": checkpoint.step,
+            "tokens": checkpoint.tokens,
+            "uploaded": [{"filename": file.filename, "sha256": file.sha256} for file in files],
+        }
+    }
+
+
+def _initial_weights(place: Workplace, claim: Claim, spec: JobSpec) -> Path | None:
+    """The folder of the checkpoint that a spec starts from, every byte as it was committed.
+
+    Raises:
+        Conflict: the checkpoint cannot be used any more.
+        CheckpointDamaged: its bytes are not those that were committed.
+        NotFound: it has no bytes.
+    """
+    if spec.start is None:
+        return None
+    with place.database.unit_of_work(claim.project_id) as uow:
+        checkpoint = uow.checkpoints.get(spec.start.checkpoint, param="model.from")
+        checkpoints.require_complete(checkpoint, param="model.from")
+        files = uow.checkpoints.files(checkpoint.id)
+    try:
+        directory = place.store.materialise(checkpoint.prefix, cache=place.settings.cache_dir)
+        checkpoints.verify(directory, files)
+    except (CheckpointDamaged, NotFound) as error:
+        with place.database.unit_of_work(claim.project_id, write=True) as uow:
+            checkpoints.give_up(uow, checkpoint.id)
+            uow.commit()
+        raise CheckpointDamaged(
+            f"Checkpoint {checkpoint.id!r}, which the model starts from, is damaged: "
+            f"{error.message}",
+            param="model.from",
+        ) from error
+    return directory
+
+
+def _fail(place: Workplace, claim: Claim, error: PretrainerError) -> None:
+    with place.database.unit_of_work(claim.project_id, write=True) as uow:
+        job_runs.fail(uow, claim, code=error.error_code, message=error.message, param=error.param)
+        uow.commit()
 
 
 def _latest_whole_checkpoint(place: Workplace, claim: Claim) -> Path | None:
