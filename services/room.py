@@ -47,12 +47,13 @@ class Room:
             is_announced: The quota knows of them, from the upload that they are part of.
 
         Raises:
-            TooLarge: more bytes than ``max_bytes``.
+            TooLarge: more bytes than ``max_bytes``, or than the whole disk could take.
             QuotaExceeded: more than the project may have.
             Unavailable: more than there is room for (``disk_full``).
         """
-        if num_bytes > max_bytes:
-            raise TooLarge(f"There may be at most {max_bytes} bytes, not {num_bytes}.")
+        most = self.largest(max_bytes)
+        if num_bytes > most:
+            raise TooLarge(f"There may be at most {most} bytes, not {num_bytes}.")
         process = ProcessIdentity.of(os.getpid())
         with self._database.unit_of_work(project_id, write=True) as uow:
             uow.reservations.take_turns()
@@ -97,6 +98,16 @@ class Room:
         """How many bytes the project may store; None means any number."""
         own = uow.projects.get(uow.project_id).storage_quota_bytes
         return self._settings.storage_quota_bytes if own is None else own
+
+    def largest(self, max_bytes: int) -> int:
+        """How many bytes may come in one piece: ``max_bytes``, or what an empty disk would take.
+
+        To wait for room makes sense below that alone.
+        """
+        total = self._store.total_bytes()
+        if total is None:
+            return max_bytes
+        return max(0, min(max_bytes, total - self._settings.min_free_bytes))
 
     def check_disk(self, num_bytes: int = 0) -> None:
         """Keep a floor of free space.

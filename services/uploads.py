@@ -98,10 +98,9 @@ def create(
         Unavailable: there is no room for them now (``disk_full``).
     """
     files.check_purpose(purpose)
-    if num_bytes > settings.max_file_bytes:
-        raise TooLarge(
-            f"A file has at most {settings.max_file_bytes} bytes, not {num_bytes}.", param="bytes"
-        )
+    most = room.largest(settings.max_file_bytes)
+    if num_bytes > most:
+        raise TooLarge(f"A file has at most {most} bytes, not {num_bytes}.", param="bytes")
     uow.reservations.take_turns()
     upload = uow.uploads.add(
         Upload(

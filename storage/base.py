@@ -154,6 +154,10 @@ class Store(Protocol):
         """How much more fits; None where nobody knows."""
         ...
 
+    def total_bytes(self) -> int | None:
+        """How much fits where nothing is yet; None where nobody knows."""
+        ...
+
     def sweep(self, *, older_than: timedelta) -> int:
         """Remove what writers left behind that ended without `commit` or `abort`.
 

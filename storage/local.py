@@ -116,6 +116,11 @@ class LocalStore:
         self._staging.mkdir(parents=True, exist_ok=True)
         return shutil.disk_usage(self._root).free
 
+    def total_bytes(self) -> int:
+        """See `Store.total_bytes`: the size of the file system."""
+        self._staging.mkdir(parents=True, exist_ok=True)
+        return shutil.disk_usage(self._root).total
+
     def sweep(self, *, older_than: timedelta) -> int:
         """See `Store.sweep`."""
         if not self._staging.is_dir():

@@ -130,6 +130,10 @@ class ObjectStore:
         """See `Store.free_bytes`: a bucket does not say."""
         return
 
+    def total_bytes(self) -> None:
+        """See `Store.total_bytes`: a bucket does not say."""
+        return
+
     def sweep(self, *, older_than: timedelta) -> int:
         """See `Store.sweep`: only the bucket's own lifecycle rule can do it."""
         del older_than

@@ -62,7 +62,7 @@ def get_limits(service: ServiceDep, uow: Reading) -> Limits:
     return Limits(
         json_bytes=service.settings.max_json_bytes,
         json_depth=MAX_DEPTH,
-        file_bytes=service.settings.max_file_bytes,
+        file_bytes=service.room.largest(service.settings.max_file_bytes),
         part_bytes=service.settings.max_part_bytes,
         upload_parts=MAX_PARTS,
         upload_times_sent=MAX_TIMES_SENT,

@@ -30,6 +30,10 @@ class SmallStore(LocalStore):
         """What its files leave."""
         return CAPACITY - sum(stored.num_bytes for stored in self.list(""))
 
+    def total_bytes(self) -> int:
+        """What it would take empty."""
+        return CAPACITY
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> SmallStore:
@@ -68,6 +72,17 @@ def put(store: SmallStore, key: str, num_bytes: int) -> None:
 
 def test_the_last_room_on_the_disk_is_promised_once(database: Database, store: SmallStore) -> None:
     assert reserve_at_once(room_of(database, store), 20 * MB) == (4, {"disk_full"})
+
+
+def test_what_no_empty_disk_would_take_is_too_large_and_not_to_be_waited_for(
+    database: Database, store: SmallStore
+) -> None:
+    put(store, "files/blob_1", 50 * MB)
+    room = room_of(database, store)
+    with pytest.raises(Unavailable):
+        reserve(room, CAPACITY - FLOOR)
+    with pytest.raises(TooLarge, match=f"at most {CAPACITY - FLOOR} bytes"):
+        reserve(room, CAPACITY - FLOOR + 1)
 
 
 def test_the_last_of_a_quota_is_promised_once(database: Database, store: SmallStore) -> None:
