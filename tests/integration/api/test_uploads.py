@@ -157,7 +157,10 @@ def test_what_cannot_be_a_part_leaves_nothing(client: TestClient, service: Servi
         (post(client, upload_id, b"x" * 1001), (413, "too_large", "data")),
         (put(client, upload_id, 10_001, b"x"), (422, "invalid_value", "number")),
         (client.put(f"{url}/one", content=b"x"), (422, "wrong_type", "number")),
-        (put(client, upload_id, 1, b"x", **{"x-sha256": "0" * 64}), (422, "digest_mismatch", "x-sha256")),
+        (
+            put(client, upload_id, 1, b"x", **{"x-sha256": "0" * 64}),
+            (422, "digest_mismatch", "x-sha256"),
+        ),
         (
             put(client, upload_id, 1, b"x", **{"content-encoding": "gzip"}),
             (415, "unsupported_media_type", None),
