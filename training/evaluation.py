@@ -87,8 +87,20 @@ def evaluate_corpora(
         )
         for corpus, dataset in datasets.items()
     }
+    return over_corpora(by_corpus, shares=spec.corpus_shares)
+
+
+def over_corpora(
+    by_corpus: Mapping[str, Mapping[str, float]], *, shares: Mapping[str, float]
+) -> dict[str, float]:
+    """The values of a mixture from those of each of its corpora, as :func:`evaluate_corpora` says.
+
+    Args:
+        by_corpus: What was measured, by the id of the corpus; one may lack what others have.
+        shares: Of the samples that a job takes from each corpus.
+    """
     if len(by_corpus) == 1:
-        return next(iter(by_corpus.values()))
+        return dict(*by_corpus.values())
     values = {
         f"{name}/{corpus}": value
         for corpus, measured in by_corpus.items()
@@ -96,9 +108,8 @@ def evaluate_corpora(
     }
     for name in dict.fromkeys(name for measured in by_corpus.values() for name in measured):
         having = [corpus for corpus, measured in by_corpus.items() if name in measured]
-        total = sum(spec.corpus_shares[corpus] for corpus in having)
-        weighted = sum(spec.corpus_shares[corpus] * by_corpus[corpus][name] for corpus in having)
-        values[name] = weighted / total
+        total = sum(shares[corpus] for corpus in having)
+        values[name] = sum(shares[corpus] * by_corpus[corpus][name] for corpus in having) / total
     return values
 
 

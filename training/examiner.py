@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -11,11 +12,14 @@ from core.spec import JobSpec
 from corpora.vocabulary import Vocabulary
 from models.language_model import LanguageModel
 from training.data import JobData
-from training.evaluation import evaluate_corpora
+from training.evaluation import evaluate_corpora, over_corpora
 from training.execution import Execution
+from training.memorization import can_be_measured, memorization_rate
 from training.ports import Reporter
 from training.probes import probe
 from training.state import Samples
+
+_MEMORIZATION_RATE: Final = "validation/memorization_rate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +33,9 @@ class Examiner:
     execution: Execution
     reporter: Reporter
 
-    def evaluate(self, model: LanguageModel) -> dict[str, float]:
-        """See :func:`training.evaluation.evaluate_corpora`."""
-        return evaluate_corpora(
+    def evaluate(self, model: LanguageModel, *, is_last: bool = False) -> dict[str, float]:
+        """See :func:`training.evaluation.evaluate_corpora`; at last, what it knows by heart too."""
+        values = evaluate_corpora(
             _Heard(model, self.reporter),
             datasets=self.data.by_corpus,
             spec=self.spec,
@@ -39,6 +43,7 @@ class Examiner:
             micro_batch=self.execution.micro_batch,
             device=self.execution.torch_device,
         )
+        return {**values, **self._memorized(model)} if is_last else values
 
     def probe(self, model: LanguageModel) -> Samples:
         """See :func:`training.probes.probe`."""
@@ -50,6 +55,26 @@ class Examiner:
             device=self.execution.torch_device,
         )
         return Samples(continuations, fillings)
+
+    def _memorized(self, model: LanguageModel) -> dict[str, float]:
+        """``validation/memorization_rate`` of a decoder; an encoder says no text."""
+        shape = self.spec.model
+        if shape.architecture != "decoder" or not can_be_measured(
+            context_length=shape.context_length
+        ):
+            return {}
+        heard, device = _Heard(model, self.reporter), self.execution.torch_device
+        rates = {
+            corpus: memorization_rate(heard, dataset.train, device=device)
+            for corpus, dataset in self.data.by_corpus.items()
+        }
+        return over_corpora(
+            {
+                corpus: {} if rate is None else {_MEMORIZATION_RATE: rate}
+                for corpus, rate in rates.items()
+            },
+            shares=self.spec.corpus_shares,
+        )
 
 
 @dataclass(frozen=True, slots=True)
