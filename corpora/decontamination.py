@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -104,12 +105,15 @@ class Evaluation:
         )
 
 
-def read_evaluation(file: SourceFile, *, options: CorpusOptions) -> Evaluation:
+def read_evaluation(
+    file: SourceFile, *, options: CorpusOptions, scratch: Path | None = None
+) -> Evaluation:
     """The evaluation in a file, which may have any format that a corpus's files may have.
 
     Args:
         file: the one that ``options.clean.decontaminate`` names.
         options: those of the corpus.
+        scratch: as :func:`corpora.readers.source.read_records` needs it.
 
     Raises:
         BadData: the file cannot be read, is too large or holds nothing that can be compared.
@@ -117,7 +121,7 @@ def read_evaluation(file: SourceFile, *, options: CorpusOptions) -> Evaluation:
     limits = options.clean.filters.contaminated
     assert limits, "no evaluation is asked for"
     of_evaluation = CorpusOptions(text_field=options.text_field)
-    records = read_records(file, options=of_evaluation, notice=lambda _: None)
+    records = read_records(file, options=of_evaluation, notice=lambda _: None, scratch=scratch)
     texts = (record.text for record in records if isinstance(record, Record))
     return Evaluation(texts, limits=limits, sha256=file.sha256)
 

@@ -71,8 +71,12 @@ def build_corpus(
     Raises:
         BadData: a file is damaged or a bomb (the message names it), or nothing at all is left.
     """
-    evaluation = read_evaluation(evaluation_file, options=options) if evaluation_file else None
     with _room_in(scratch) as room:
+        evaluation = (
+            read_evaluation(evaluation_file, options=options, scratch=room)
+            if evaluation_file
+            else None
+        )
         pieces: list[Path] = []
         for planned, part in _planned(files, progress):
             pieces.append(room / f"piece-{len(pieces):05d}")

@@ -24,7 +24,7 @@ from corpora.split_names import SPLIT_NAMES, SplitName
 from corpora.spool import Facts, Spool, document_line
 from corpora.tally import Tally
 
-_DOCUMENTS_PER_PROGRESS: Final = 2**10
+_BYTES_PER_PROGRESS: Final = 2**20
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class DocumentSorter:
         self._examples = examples
         self._scripts = ScriptCounter()
         self._parts: list[tuple[Fingerprint, SplitName]] = []
+        self._untold_bytes = 0
 
     def run(
         self, directory: Path, *, options: Mapping[str, Any], progress: ProgressCallback
@@ -119,7 +120,8 @@ class DocumentSorter:
         )  # fmt: skip
         for number, (is_removed, held_out, num_bytes, high, low) in enumerate(rows):
             line = next(lines)
-            if number % _DOCUMENTS_PER_PROGRESS == 0:
+            self._untold_bytes += num_bytes
+            if self._untold_bytes >= _BYTES_PER_PROGRESS:
                 self._tell(start + number, progress)
             self._examples.show(start + number, line)
             if is_removed:
@@ -154,6 +156,7 @@ class DocumentSorter:
             writers[name].write(document_line(part, **fields), num_bytes=len(data))
 
     def _tell(self, ordinal: int, progress: ProgressCallback) -> None:
+        self._untold_bytes = 0
         fraction = ordinal / self._spool.num_documents
         progress(Progress("writing", fraction, records=ordinal))
 

@@ -26,6 +26,8 @@ _READERS: Final = {
     "not_text": "What is here is binary data, no text.",
     "not_utf8": "What is here looks like text, but of neither UTF-8 nor UTF-16 with its mark: "
     "convert it, for example with iconv -f LATIN1 -t UTF-8, and upload it again.",
+    "office_document": "A document of Word, LibreOffice or their like: save it as text or as a web "
+    "page, and upload that.",
     "record_too_long": "The record is longer than a record may be.",
     "row_too_long": "The row is longer than a record may be.",
     "special_file": "The member of the archive is a device or a pipe, no file.",

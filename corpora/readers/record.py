@@ -35,6 +35,7 @@ DropReason = Literal[
     "file_damaged",
     "decompression_bomb",
     "nested_too_deep",
+    "office_document",
 ]
 """Why a reader gives no text for a record. The cleaner has reasons of its own."""
 Damage = Literal["undecodable", "nul", "lone_surrogate", "trailing"]

@@ -44,7 +44,7 @@ from corpora.readers.record import (
 from corpora.readers.stored import StoredFile
 from corpora.readers.tar import is_tar, tar_members
 from corpora.readers.warc import WarcRecordType, is_warc, read_warc
-from corpora.readers.zip import is_zip, zip_members
+from corpora.readers.zip import is_office_document, is_zip, zip_members
 
 FileFormat = Literal["txt", "md", "jsonl", "csv", "parquet", "html", "warc", "wet"]
 
@@ -114,6 +114,8 @@ class Unpacker:
 
     def _read(self, content: _Content) -> Iterator[Record | Dropped]:
         content = self._decompressed(content)
+        if is_office_document(content.head):
+            return self._read_nothing(content, "office_document")
         if is_zip(content.head):
             return self._read_members(content, self._zip)
         if is_tar(content.head):
@@ -135,6 +137,10 @@ class Unpacker:
             )
             content = _Content(origin, pieces, head)
         return content
+
+    def _read_nothing(self, content: _Content, reason: DropReason) -> Iterator[Dropped]:
+        num_bytes = sum(map(len, content.pieces))
+        yield Dropped(within(content.origin.member, WHOLE_FILE), reason, "", num_bytes)
 
     def _read_members(
         self, content: _Content, members: Callable[[_Content], Generator[Member]]

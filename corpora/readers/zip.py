@@ -24,6 +24,13 @@ from corpora.readers.stream import ByteStream
 _MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 """A member, or the end of an archive without any."""
 
+_OFFICE_NAMES = (
+    b"[Content_Types].xml",
+    b"_rels/.rels",
+    b"mimetypeapplication/vnd.oasis.opendocument",
+)
+"""What stands first in Word's and Excel's documents (ECMA-376-2) and in those of OpenDocument."""
+
 _ENTRY = struct.Struct("<4s6H3L5H2L")
 _ENTRY_MAGIC = b"PK\x01\x02"
 _LOCAL = struct.Struct("<4s5H3L2H")
@@ -49,6 +56,11 @@ _ALL_ONES = 0xFFFFFFFF
 def is_zip(head: bytes) -> bool:
     """Whether ``head`` begins a zip archive."""
     return head.startswith(_MAGICS)
+
+
+def is_office_document(head: bytes) -> bool:
+    """Whether the zip archive that ``head`` begins is one document, made of XML."""
+    return head.startswith(_LOCAL_MAGIC) and head.startswith(_OFFICE_NAMES, _LOCAL.size)
 
 
 def zip_members(

@@ -437,3 +437,25 @@ def test_bad_bytes_of_a_member_are_reported_with_its_name(read: Any) -> None:
     data = TEXT.encode() * 10 + b"caf\xe9\n"
     read(zipped({"docs/a.txt": data}), noticed=noticed)
     assert noticed == [BadBytes(f"docs/a.txt line 11, byte {len(data) - 2}", "undecodable", 1)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("[Content_Types].xml", "<?xml version='1.0'?><Types/>"),
+        ("_rels/.rels", "<?xml version='1.0'?><Relationships/>"),
+        ("mimetype", "application/vnd.oasis.opendocument.text"),
+    ],
+)
+def test_a_document_of_an_office_program_is_one_dropped_record(
+    read: Callable[..., Found], name: str, content: str
+) -> None:
+    document = zipped({name: content.encode(), "content.xml": TEXT.encode()}, method=STORED)
+    assert read(document) == [("whole file", "office_document")]
+    outer = zipped({"a.docx": document, "b.txt": TEXT.encode()})
+    assert read(outer) == [("a.docx", "office_document"), ("b.txt", TEXT)]
+
+
+def test_a_book_made_of_pages_is_read_as_the_archive_that_it_is(read: Callable[..., Found]) -> None:
+    epub = zipped({"mimetype": b"application/epub+zip", "a.txt": TEXT.encode()}, method=STORED)
+    assert read(epub) == [("mimetype", "application/epub+zip"), ("a.txt", TEXT)]
