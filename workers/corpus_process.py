@@ -60,11 +60,17 @@ def _make_piece(
     task: Task, directory: Path, tell: Callable[[Progress], None], kept: _Kept
 ) -> Mapping[str, Any]:
     options = CorpusOptions.model_validate(task["options"], strict=False)
-    file = task["evaluation_file"]
+    evaluation_file = task["evaluation_file"]
     manifest = read_piece(
         [_source(file) for file in task["files"]],
         options=options,
-        evaluation=None if file is None else kept.evaluation(_source(file), options=options),
+        evaluation=(
+            None
+            if evaluation_file is None
+            else kept.evaluation(
+                _source(evaluation_file), options=options, scratch=directory.parent
+            )
+        ),
         directory=directory,
         progress=tell,
     )
@@ -168,10 +174,10 @@ class _Kept:
         self._opened: tuple[str, bytes, Encoder] | None = None
         self._known: tuple[str, CorpusOptions, Evaluation] | None = None
 
-    def evaluation(self, file: SourceFile, *, options: CorpusOptions) -> Evaluation:
+    def evaluation(self, file: SourceFile, *, options: CorpusOptions, scratch: Path) -> Evaluation:
         """The evaluation that the documents of this corpus must not quote."""
         if self._known is None or self._known[:2] != (file.id, options):
-            self._known = file.id, options, read_evaluation(file, options=options)
+            self._known = file.id, options, read_evaluation(file, options=options, scratch=scratch)
         return self._known[2]
 
     def encoder(self, corpus: Path, shard: str, *, tokenizer_json: bytes) -> Encoder:
