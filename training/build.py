@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from tokenizers import Tokenizer
 from core.lifecycle import StopReason
 from core.sizing import flops_per_token, num_parameters
 from core.spec import JobSpec
-from models.architectures import new_model
+from models.architectures import empty_model, new_model
+from models.language_model import LanguageModel
 from training.data import open_data, vocabulary_for
 from training.dry_run import rehearse
 from training.examiner import Examiner
@@ -20,8 +22,9 @@ from training.execution import Execution
 from training.initial import take_initial_weights
 from training.loader import Loader
 from training.loop import TrainingLoop
-from training.optimizers import build_optimizer
+from training.optimizers import Optimizer, build_optimizer
 from training.ports import Plan, Reporter, StopSignal
+from training.rollback import Rollback, firm_ground
 from training.saving import Saver, restore, starting_state
 from training.state import TrainingState
 from training.telemetry import Stopwatch
@@ -84,12 +87,24 @@ def train(
     )
     execution = state.execution
     execution.prepare()
-    model = new_model(spec.model, seed=spec.seed)
-    if resume is None:
-        take_initial_weights(model, initial, spec=spec)
+    model = _first_model(spec, initial) if resume is None else empty_model(spec.model)
     model.to(execution.torch_device)
     model.compute_dtype = execution.compute_dtype
     optimizer = build_optimizer(model, spec.optimizer, precision=execution.compute_dtype)
+    rollback = Rollback(
+        model=model,
+        optimizer=optimizer,
+        digests=data.digests,
+        begin_again=partial(_begin_again, spec, initial, model=model, optimizer=optimizer),
+        to=None
+        if resume is None
+        else firm_ground(
+            resume,
+            state,
+            spec.checkpoints,
+            can_begin_again=spec.start is None or initial is not None,
+        ),
+    )
     if resume is not None:
         restore(resume, model=model, optimizer=optimizer, digests=data.digests)
     backpropagation, execution = rehearse(
@@ -127,11 +142,28 @@ def train(
         evaluate=examiner.evaluate,
         probe=examiner.probe,
         save=saver.save,
+        rollback=rollback,
         reporter=reporter,
         stop=stop,
         stopwatch=Stopwatch(already_seconds=state.elapsed_seconds),
     )
     return loop.run()
+
+
+def _first_model(spec: JobSpec, initial: Path | None) -> LanguageModel:
+    """The model of step 0."""
+    model = new_model(spec.model, seed=spec.seed)
+    take_initial_weights(model, initial, spec=spec)
+    return model
+
+
+def _begin_again(
+    spec: JobSpec, initial: Path | None, *, model: LanguageModel, optimizer: Optimizer
+) -> None:
+    """Give a model and its optimizer what they had at step 0."""
+    model.load_state_dict(_first_model(spec, initial).state_dict())
+    fresh = build_optimizer(model, spec.optimizer, precision=model.compute_dtype)
+    optimizer.load_state(fresh.state())
 
 
 def _plan(spec: JobSpec, *, loader: Loader, state: TrainingState) -> Plan:

@@ -138,6 +138,10 @@ class Loader:
         ends = (stage.end for stage in self._stages)
         return [step, *(end for end in ends if end is not None and end > step)]
 
+    def begins_stage(self, step: int) -> bool:
+        """Whether from this step on words are removed in another way than before."""
+        return any(stage.end == step for stage in self._stages)
+
     def _at(self, step: int) -> SampleSource:
         return next(
             stage.windows for stage in self._stages if stage.end is None or step < stage.end

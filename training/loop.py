@@ -9,7 +9,6 @@ from time import perf_counter
 
 import torch
 
-from core.errors import Diverged
 from core.lifecycle import StopReason
 from core.spec import JobSpec
 from models.language_model import LanguageModel
@@ -18,6 +17,7 @@ from training.loader import Loader
 from training.micro_batches import micro_batches
 from training.optimizers import Optimizer
 from training.ports import Reporter, SavedCheckpoint, StopSignal
+from training.rollback import Rollback, is_firm
 from training.schedules import budget_progress, learning_rate_factor
 from training.state import Samples, TrainingState
 from training.telemetry import Stopwatch
@@ -42,6 +42,7 @@ class TrainingLoop:
         evaluate: Callable[[LanguageModel], dict[str, float]],
         probe: Callable[[LanguageModel], Samples],
         save: Callable[[TrainingState], SavedCheckpoint],
+        rollback: Rollback,
         reporter: Reporter,
         stop: StopSignal,
         stopwatch: Stopwatch,
@@ -58,6 +59,7 @@ class TrainingLoop:
             evaluate: Measures the model on held-out text.
             probe: Shows the model the fixed prompts and blanks.
             save: Writes a checkpoint of model, optimizer and the given state.
+            rollback: Knows the checkpoint to go back to when the loss has left for good.
             reporter: Hears what happens.
             stop: Asks to stop.
             stopwatch: The time spent on the job so far.
@@ -71,6 +73,7 @@ class TrainingLoop:
         self._evaluate = evaluate
         self._probe = probe
         self._save = save
+        self._rollback = rollback
         self._reporter = reporter
         self._stop = stop
         self._stopwatch = stopwatch
@@ -86,7 +89,7 @@ class TrainingLoop:
             PAUSE and DRAIN after saving a checkpoint, CANCEL at once.
 
         Raises:
-            Diverged: the loss or its gradient is not finite; no weight was changed by it.
+            Diverged: the loss left for good, and going back to earlier weights did not help.
         """
         self._reporter.phase("training")
         while True:
@@ -97,12 +100,14 @@ class TrainingLoop:
                     self._save_news()
                 return reason
             if self._evaluation_is_due(finished=finished):
-                self._look_at_held_out_text()
+                self._look_at_held_out_text(finished=finished)
             if finished or self._checkpoint_is_due():
                 self._save_news()
             if finished:
                 return None
             self._train_one_step()
+            if self.state.guard.has_lost_its_way:
+                self._go_back()
 
     def _train_one_step(self) -> None:
         """Fetch, forward and backward by micro-batches, clip, check, update, report."""
@@ -117,23 +122,24 @@ class TrainingLoop:
             loss_sum += self._backpropagation.run(part)
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
-        loss_value, norm_value = loss_sum.item(), norm.item()
-        if not (math.isfinite(loss_value) and math.isfinite(norm_value)):
-            raise Diverged(
-                f"At step {step + 1} the loss is {loss_value} and the norm of its gradient "
-                f"{norm_value}. A lower optimizer.learning_rate or a longer schedule.warmup helps."
-            )
-        torch.nn.utils.clip_grads_with_norm_(
-            self._parameters, self._spec.optimizer.gradient_clip, norm
+        loss, gradient_norm = loss_sum.item(), norm.item()
+        guard = self.state.guard
+        is_ordinary = guard.is_ordinary(loss=loss, gradient_norm=gradient_norm)
+        rate_factor = guard.rate_factor * learning_rate_factor(
+            self._spec.schedule, progress=self._progress(step + 0.5)
         )
-        rate_factor = learning_rate_factor(self._spec.schedule, progress=self._progress(step + 0.5))
-        self._optimizer.step(rate_factor)
+        if is_ordinary:
+            torch.nn.utils.clip_grads_with_norm_(
+                self._parameters, self._spec.optimizer.gradient_clip, norm
+            )
+            self._optimizer.step(rate_factor)
         torch._foreach_zero_(gradients)
         self._finish_step(
             batch.num_tokens,
-            loss=loss_value,
-            gradient_norm=norm_value,
+            loss=loss,
+            gradient_norm=gradient_norm,
             learning_rate=self._spec.optimizer.learning_rate * rate_factor,
+            skipped=not is_ordinary,
             seconds=perf_counter() - started,
         )
 
@@ -144,24 +150,54 @@ class TrainingLoop:
         loss: float,
         gradient_norm: float,
         learning_rate: float,
+        skipped: bool,
         seconds: float,
     ) -> None:
         """Count the step and tell the reporter."""
-        self.state = replace(
-            self.state,
-            step=self.state.step + 1,
-            tokens=self.state.tokens + num_tokens,
-            metrics={**self.state.metrics, "train/loss": loss},
-        )
-        self._has_news = True
-        self._report(
+        step = self.state.step + 1
+        guard = self.state.guard.after(loss=loss, gradient_norm=gradient_norm, skipped=skipped)
+        if self._loader.begins_stage(step):
+            guard = guard.at_another_objective()
+        values = _finite(
             {
                 "train/loss": loss,
-                "optimizer/learning_rate": learning_rate,
+                "optimizer/learning_rate": 0.0 if skipped else learning_rate,
                 "optimizer/gradient_norm": gradient_norm,
                 "throughput/tokens_per_second": num_tokens / seconds,
                 "throughput/step_seconds": seconds,
             }
+        )
+        self.state = replace(
+            self.state,
+            step=step,
+            tokens=self.state.tokens + num_tokens,
+            metrics={
+                **self.state.metrics,
+                **{name: value for name, value in values.items() if name == "train/loss"},
+            },
+            guard=guard,
+        )
+        self._has_news = True
+        self._report(values)
+        if skipped:
+            self._reporter.notice(
+                code="step_skipped",
+                message="A step was skipped, for its loss or its gradient was far out of the "
+                "ordinary: it has changed no weights.",
+                data={"step": step, "loss": str(loss), "gradient_norm": str(gradient_norm)},
+            )
+
+    def _go_back(self) -> None:
+        """Return to earlier weights, with a lower learning rate; text that was read stays read."""
+        guard = self.state.guard.rolled_back()
+        returned_to = self._rollback.go_back()
+        self.state = replace(self.state, guard=guard)
+        self._reporter.notice(
+            code="rolled_back",
+            message=f"After step {self.state.step} the loss had left for good. The weights went "
+            f"back to those of step {returned_to}, and the learning rate is {guard.rate_factor:g} "
+            "times what it would be. The text in between is not read again.",
+            data={"step": self.state.step, "returned_to": returned_to},
         )
 
     def _progress(self, step: float) -> float:
@@ -178,15 +214,21 @@ class TrainingLoop:
         due = finished or step % self._spec.evaluation.every_steps == 0
         return due and self.state.evaluated_step != step
 
-    def _look_at_held_out_text(self) -> None:
+    def _look_at_held_out_text(self, *, finished: bool) -> None:
         self._reporter.phase("evaluating")
-        values = {**self._evaluate(self._model), **self._loader.epochs(self.state.step)}
+        measured = {**self._evaluate(self._model), **self._loader.epochs(self.state.step)}
+        guard = self.state.guard.after_looking(measured)
+        if finished:
+            guard.require_a_result(measured)
         samples = self._probe(self._model)
+        values = _finite(measured)
+        earlier = {name: v for name, v in self.state.metrics.items() if name not in measured}
         self.state = replace(
             self.state,
             evaluated_step=self.state.step,
-            metrics={**self.state.metrics, **values},
+            metrics={**earlier, **values},
             samples=samples,
+            guard=guard,
         )
         self._has_news = True
         self._report(values)
@@ -198,8 +240,7 @@ class TrainingLoop:
         self._reporter.phase("training")
 
     def _checkpoint_is_due(self) -> bool:
-        step = self.state.step
-        return step > 0 and step % self._spec.checkpoints.every_steps == 0
+        return self.state.step > 0 and is_firm(self.state, self._spec.checkpoints)
 
     def _save_news(self) -> None:
         """Save a checkpoint unless the last one says it all."""
@@ -207,9 +248,17 @@ class TrainingLoop:
             return
         self._reporter.phase("saving")
         self.state = replace(self.state, elapsed_seconds=self._stopwatch.seconds())
-        self._reporter.checkpoint_saved(self._save(self.state))
+        saved = self._save(self.state)
+        self._reporter.checkpoint_saved(saved)
+        if is_firm(self.state, self._spec.checkpoints):
+            self._rollback.to = saved.path
         self._has_news = False
         self._reporter.phase("training")
 
     def _report(self, values: Mapping[str, float]) -> None:
         self._reporter.metrics(step=self.state.step, tokens=self.state.tokens, values=values)
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float]:
+    """The values that can be drawn, stored and compared."""
+    return {name: value for name, value in values.items() if math.isfinite(value)}

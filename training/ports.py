@@ -89,7 +89,7 @@ class Reporter(Protocol):
         ...
 
     def checkpoint_saved(self, checkpoint: SavedCheckpoint) -> None:
-        """A checkpoint is whole on disk."""
+        """A checkpoint is whole on disk; it must stay there until the next one is."""
         ...
 
     def notice(self, *, code: str, message: str, data: Mapping[str, Any]) -> None:

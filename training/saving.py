@@ -115,11 +115,7 @@ def starting_state(
     manifest = verify_checkpoint(resume)
     if manifest.spec_sha256 != spec_digest(spec.model_dump(mode="json")):
         raise Conflict(f"{resume.name} was trained from another spec and cannot be resumed.")
-    recorded = load_json(resume / _STATE_NAME)
-    try:
-        state = TrainingState.from_json(recorded["training"])
-    except (KeyError, TypeError) as error:
-        raise CheckpointDamaged(f"{resume.name}/{_STATE_NAME}: {error!r}") from None
+    state = recorded_state(resume)
     earlier.append(state.execution)
     kept = keep_execution(earlier, spec=spec, num_steps=num_steps)
     if kept not in earlier:
@@ -130,6 +126,19 @@ def starting_state(
             data={"before": state.execution.to_json(), "now": kept.to_json()},
         )
     return replace(state, execution=kept)
+
+
+def recorded_state(checkpoint: Path) -> TrainingState:
+    """The state that a checkpoint holds.
+
+    Raises:
+        CheckpointDamaged: it holds none.
+    """
+    recorded = load_json(checkpoint / _STATE_NAME)
+    try:
+        return TrainingState.from_json(recorded["training"])
+    except (KeyError, TypeError) as error:
+        raise CheckpointDamaged(f"{checkpoint.name}/{_STATE_NAME}: {error!r}") from None
 
 
 def restore(

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from training.execution import Execution
+from training.guards import Guard
 from training.ports import Candidate, Continuation, Filling
 
 
@@ -35,6 +36,7 @@ class TrainingState:
     metrics: Mapping[str, float] = field(default_factory=dict)
     """The latest value of every metric that describes the weights."""
     samples: Samples = Samples()
+    guard: Guard = field(default_factory=Guard)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for ``json.dumps``."""
@@ -48,6 +50,7 @@ class TrainingState:
                 **recorded,
                 "execution": Execution.from_json(recorded["execution"]),
                 "samples": _samples(recorded["samples"]),
+                "guard": Guard.from_json(recorded["guard"]),
             }
         )
 

@@ -50,6 +50,7 @@ class ProgressBook:
         self._notices: list[Noticed] = []
         self._saved: list[CheckpointSaved] = []
         self._stored: dict[str, StoredCheckpoint] = {}
+        self._newest: str | None = None
         self._flops_per_token = 0
         self._began_at = time.monotonic()
         self._counted_at = self._began_at
@@ -154,7 +155,9 @@ class ProgressBook:
                 checkpoints.commit(uow, self._claim, self._stored[saved.path])
                 uow.commit()
             self._saved.pop(0)
-            shutil.rmtree(saved.path, ignore_errors=True)  # the trainer's own copy
+            if self._newest is not None:  # the trainer may go back to its newest copy only
+                shutil.rmtree(self._newest, ignore_errors=True)
+            self._newest = saved.path
 
     def _store(self, saved: CheckpointSaved) -> StoredCheckpoint:
         prefix = keys.checkpoint(self._claim.subject_id, saved.step, self._claim.fence)

@@ -1,0 +1,170 @@
+"""What happens to a job whose loss leaves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
+
+from core.errors import Diverged
+from core.spec import Budget, CheckpointSpec, JobSpec, OptimizerSpec
+from models.architectures import new_model
+from models.layers import Embedding
+from tests.unit.training.conftest import Recorder, StopAfter, make_spec, run, weights
+from training.checkpoint import load_tensors
+from training.ports import SavedCheckpoint
+
+pytestmark = pytest.mark.usefixtures("one_core")
+
+NUM_STEPS = 24
+
+
+class Watcher(Recorder):
+    """Also remembers what each notice said, and how far the job is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.step = 0
+        self.told: list[tuple[str, Mapping[str, Any]]] = []
+
+    def metrics(self, *, step: int, tokens: int, values: Mapping[str, float]) -> None:
+        self.step = step
+        super().metrics(step=step, tokens=tokens, values=values)
+
+    def notice(self, *, code: str, message: str, data: Mapping[str, Any]) -> None:
+        super().notice(code=code, message=message, data=data)
+        self.told.append((code, data))
+
+    def checkpoint_saved(self, checkpoint: SavedCheckpoint) -> None:
+        super().checkpoint_saved(checkpoint)
+        self.step = checkpoint.step
+
+
+@contextmanager
+def poisoned(watcher: Watcher, steps: range) -> Iterator[None]:
+    """The model says nothing but NaN while it trains on these steps, whatever its weights are."""
+
+    def poison(module: nn.Module, _inputs: object, output: Tensor) -> Tensor | None:
+        is_struck = (
+            isinstance(module, Embedding) and torch.is_grad_enabled() and watcher.step + 1 in steps
+        )
+        return output * math.nan if is_struck else None
+
+    handle = register_module_forward_hook(poison)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def spec_of(**changes: Any) -> JobSpec:
+    return make_spec("decoder", budget=Budget(steps=NUM_STEPS), **changes)
+
+
+def finite(watcher: Watcher) -> bool:
+    return all(map(math.isfinite, watcher.values.values()))
+
+
+def test_a_step_that_is_no_number_is_skipped_and_counted(dataset: Path, tmp_path: Path) -> None:
+    watcher = Watcher()
+    with poisoned(watcher, range(7, 8)):
+        run(spec_of(), dataset, tmp_path, reporter=watcher)
+    assert watcher.told == [("step_skipped", {"step": 7, "loss": "nan", "gradient_norm": "nan"})]
+    assert (7, "train/loss") not in watcher.values
+    assert (8, "train/loss") in watcher.values
+    assert watcher.saved[-1].tokens == NUM_STEPS * 512
+    assert finite(watcher)
+
+
+def test_a_skipped_step_leaves_weights_and_optimizer_as_they_were(
+    dataset: Path, tmp_path: Path
+) -> None:
+    spec = spec_of(checkpoints=CheckpointSpec(every_steps=1))
+    watcher = Watcher()
+    with poisoned(watcher, range(3, 4)):
+        run(spec, dataset, tmp_path, stop=StopAfter(3), reporter=watcher)
+    assert [saved.step for saved in watcher.saved] == [1, 2, 3]
+    assert weights(watcher.saved[1].path) == weights(watcher.saved[2].path)
+
+
+def test_numbers_that_do_not_return_bring_the_last_checkpoint_back_with_half_the_rate(
+    dataset: Path, tmp_path: Path
+) -> None:
+    watcher = Watcher()
+    with poisoned(watcher, range(8, 16)):
+        run(spec_of(), dataset, tmp_path, stop=StopAfter(15), reporter=watcher)
+    assert watcher.told[-1] == ("rolled_back", {"step": 15, "returned_to": 5})
+    # step 10 was asked for, but what the model was then is nothing to go back to
+    assert [saved.step for saved in watcher.saved] == [5, 15]
+    assert weights(watcher.saved[0].path) == weights(watcher.saved[1].path)
+
+
+def test_a_job_that_went_back_learns_on(dataset: Path, tmp_path: Path) -> None:
+    watcher, undisturbed = Watcher(), Watcher()
+    with poisoned(watcher, range(8, 16)):
+        run(spec_of(), dataset, tmp_path / "a", reporter=watcher)
+    run(spec_of(), dataset, tmp_path / "b", reporter=undisturbed)
+    rates = [heard.values[20, "optimizer/learning_rate"] for heard in (watcher, undisturbed)]
+    assert rates[0] == 0.5 * rates[1]
+    losses = [watcher.values[step, "validation/loss"] for step in (15, NUM_STEPS)]
+    assert losses[1] < losses[0]
+    assert finite(watcher)
+
+
+def test_a_job_without_a_checkpoint_goes_back_to_its_first_weights(
+    dataset: Path, tmp_path: Path
+) -> None:
+    spec = spec_of(checkpoints=CheckpointSpec(every_steps=100))
+    watcher = Watcher()
+    with poisoned(watcher, range(3, 11)):
+        run(spec, dataset, tmp_path, stop=StopAfter(10), reporter=watcher)
+    assert watcher.told[-1] == ("rolled_back", {"step": 10, "returned_to": 0})
+    there = load_tensors(watcher.saved[-1].path / "model.safetensors")
+    first = new_model(spec.model, seed=spec.seed).state_dict()
+    assert all(torch.equal(there[name], first[name]) for name in first)
+
+
+@pytest.mark.parametrize("interrupted_after", [7, 11])
+def test_a_job_that_goes_back_ends_with_the_same_bits_wherever_it_was_interrupted(
+    interrupted_after: int, dataset: Path, tmp_path: Path
+) -> None:
+    spec, poison = spec_of(), range(8, 16)
+    undisturbed = Watcher()
+    with poisoned(undisturbed, poison):
+        run(spec, dataset, tmp_path / "a", reporter=undisturbed)
+    first, second = Watcher(), Watcher()
+    with poisoned(first, poison):
+        run(spec, dataset, tmp_path / "b", stop=StopAfter(interrupted_after), reporter=first)
+    second.step = first.saved[-1].step
+    with poisoned(second, poison):
+        resume = first.saved[-1].path
+        run(spec, dataset, tmp_path / "b", resume=resume, fence=2, reporter=second)
+    assert weights(second.saved[-1].path) == weights(undisturbed.saved[-1].path)
+    assert first.deterministic() | second.deterministic() == undisturbed.deterministic()
+    assert first.told + second.told == undisturbed.told
+
+
+def test_numbers_that_never_return_end_the_job(dataset: Path, tmp_path: Path) -> None:
+    watcher = Watcher()
+    spec = make_spec("decoder", budget=Budget(steps=100))
+    with poisoned(watcher, range(2, 1000)), pytest.raises(Diverged, match="learning_rate"):
+        run(spec, dataset, tmp_path, reporter=watcher)
+    assert watcher.notices.count("rolled_back") == 2
+    assert watcher.saved == []
+
+
+def test_an_absurd_learning_rate_ends_in_a_clear_error(dataset: Path, tmp_path: Path) -> None:
+    watcher = Watcher()
+    absurd = OptimizerSpec(name="adamw", learning_rate=10.0)
+    spec = make_spec("encoder", budget=Budget(steps=1000), optimizer=absurd)
+    with pytest.raises(Diverged, match=r"optimizer\.learning_rate"):
+        run(spec, dataset, tmp_path, reporter=watcher)
+    assert watcher.notices.count("rolled_back") == 2
+    assert watcher.step < 400
