@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core.spec import ModelShape
-from models.attention import attend
+from models.attention import Attend, Sight, attention
 from models.language_model import LanguageModel
-from models.layers import Embedding, Linear, RMSNorm, rotary_tables, rotate
+from models.layers import Embedding, Linear, RMSNorm, Rotary, rotate
 
 RMS_NORM_EPS: Final = 1e-6
 
@@ -30,18 +30,24 @@ class Decoder(LanguageModel):
         """Make the parameters; :func:`models.architectures.new_model` gives them values."""
         super().__init__(shape)
         self.model = _Trunk(shape)
+        self.rotary = Rotary(
+            shape.context_length, head_width=shape.head_dim, theta=shape.rotary_base
+        )
         if not shape.tie_embeddings:
             self.lm_head = Linear(shape.width, shape.vocab_size)
 
-    def hidden(self, input_ids_BT: Tensor) -> Tensor:
+    def hidden(self, input_ids_BT: Tensor, *, documents: Tensor | None = None) -> Tensor:
         """The last layer's normalised states, ``(B, T, D)``."""
         x = self.model.embed_tokens(input_ids_BT, dtype=self.compute_dtype)
-        shape = self.shape
-        tables = rotary_tables(
-            x.shape[1], head_width=shape.head_dim, theta=shape.rotary_base, like=x
+        tables = self.rotary(x)
+        attend = attention(
+            Sight(causal=True, documents=documents),
+            kernel=self.kernel,
+            num_tokens=x.shape[1],
+            device=x.device,
         )
         for layer in self.model.layers:
-            x = layer(x, tables)
+            x = layer(x, tables=tables, attend=attend)
         return self.model.norm(x)  # type: ignore[no-any-return]
 
     def before_output(self, hidden: Tensor) -> Tensor:
@@ -84,9 +90,9 @@ class _Layer(nn.Module):
         self.post_attention_layernorm = RMSNorm(shape.width, eps=RMS_NORM_EPS)
         self.mlp = _FeedForward(shape)
 
-    def forward(self, x_BTD: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(self, x_BTD: Tensor, *, tables: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
         """``(B, T, D) -> (B, T, D)``."""
-        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), tables)
+        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), tables=tables, attend=attend)
         return x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))  # type: ignore[no-any-return]
 
 
@@ -104,12 +110,12 @@ class _Attention(nn.Module):
         self.q_norm = RMSNorm(shape.head_dim, eps=RMS_NORM_EPS)
         self.k_norm = RMSNorm(shape.head_dim, eps=RMS_NORM_EPS)
 
-    def forward(self, x_BTD: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(self, x_BTD: Tensor, *, tables: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
         """``(B, T, D) -> (B, T, D)``."""
         q_BHTK = self.q_norm(self._heads(self.q_proj(x_BTD))).transpose(1, 2)
         k_BGTK = self.k_norm(self._heads(self.k_proj(x_BTD))).transpose(1, 2)
         v_BGTK = self._heads(self.v_proj(x_BTD)).transpose(1, 2)
-        seen = attend(rotate(q_BHTK, tables), rotate(k_BGTK, tables), v_BGTK, causal=True)
+        seen = attend(rotate(q_BHTK, tables), rotate(k_BGTK, tables), v_BGTK)
         return self.o_proj(seen.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
     def _heads(self, x_BTD: Tensor) -> Tensor:

@@ -18,9 +18,9 @@ from torch.nn import functional
 from core.rotary import LOCAL_ROPE_THETA
 from core.sizing import ENCODER_GLOBAL_EVERY, ENCODER_LOCAL_WINDOW
 from core.spec import ModelShape
-from models.attention import attend, window_mask
+from models.attention import Attend, Sight, attention
 from models.language_model import LanguageModel
-from models.layers import Embedding, LayerNorm, Linear, rotary_tables, rotate
+from models.layers import Embedding, LayerNorm, Linear, Rotary, rotate
 
 NORM_EPS: Final = 1e-5
 
@@ -36,21 +36,29 @@ class Encoder(LanguageModel):
         self.model = _Trunk(shape)
         self.head = _Head(shape)
         self.decoder = _OutputBias(shape)
+        self.global_rotary, self.local_rotary = (
+            Rotary(shape.context_length, head_width=shape.head_dim, theta=theta)
+            for theta in (shape.rotary_base, LOCAL_ROPE_THETA)
+        )
 
-    def hidden(self, input_ids_BT: Tensor) -> Tensor:
+    def hidden(self, input_ids_BT: Tensor, *, documents: Tensor | None = None) -> Tensor:
         """The last layer's normalised states, ``(B, T, D)``."""
         x = self.model.embeddings(input_ids_BT, dtype=self.compute_dtype)
-        length, head_width = x.shape[1], self.shape.head_dim
-        near = window_mask(length, reach=ENCODER_LOCAL_WINDOW // 2, device=x.device)
-        global_tables = rotary_tables(
-            length, head_width=head_width, theta=self.shape.rotary_base, like=x
+        global_tables, local_tables = self.global_rotary(x), self.local_rotary(x)
+        look_everywhere, look_around = (
+            attention(
+                Sight(reach=reach, documents=documents),
+                kernel=self.kernel,
+                num_tokens=x.shape[1],
+                device=x.device,
+            )
+            for reach in (None, ENCODER_LOCAL_WINDOW // 2)
         )
-        local_tables = rotary_tables(length, head_width=head_width, theta=LOCAL_ROPE_THETA, like=x)
         for index, layer in enumerate(self.model.layers):
             if is_global(index):
-                x = layer(x, tables=global_tables, mask_TT=None)
+                x = layer(x, tables=global_tables, attend=look_everywhere)
             else:
-                x = layer(x, tables=local_tables, mask_TT=near)
+                x = layer(x, tables=local_tables, attend=look_around)
         return self.model.final_norm(x)  # type: ignore[no-any-return]
 
     def before_output(self, hidden: Tensor) -> Tensor:
@@ -112,11 +120,9 @@ class _Layer(nn.Module):
         self.mlp_norm = LayerNorm(shape.width, eps=NORM_EPS)
         self.mlp = _FeedForward(shape)
 
-    def forward(
-        self, x_BTD: Tensor, *, tables: tuple[Tensor, Tensor], mask_TT: Tensor | None
-    ) -> Tensor:
+    def forward(self, x_BTD: Tensor, *, tables: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
         """``(B, T, D) -> (B, T, D)``."""
-        x_BTD = x_BTD + self.attn(self.attn_norm(x_BTD), tables=tables, mask_TT=mask_TT)
+        x_BTD = x_BTD + self.attn(self.attn_norm(x_BTD), tables=tables, attend=attend)
         return x_BTD + self.mlp(self.mlp_norm(x_BTD))  # type: ignore[no-any-return]
 
 
@@ -129,13 +135,11 @@ class _Attention(nn.Module):
         self.Wqkv = Linear(shape.width, 3 * shape.width)
         self.Wo = Linear(shape.width, shape.width)
 
-    def forward(
-        self, x_BTD: Tensor, *, tables: tuple[Tensor, Tensor], mask_TT: Tensor | None
-    ) -> Tensor:
+    def forward(self, x_BTD: Tensor, *, tables: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
         """``(B, T, D) -> (B, T, D)``."""
         qkv = self.Wqkv(x_BTD).unflatten(-1, (3, self.heads, -1)).transpose(1, 3)
         q_BHTK, k_BHTK, v_BHTK = qkv.unbind(2)
-        seen = attend(rotate(q_BHTK, tables), rotate(k_BHTK, tables), v_BHTK, mask_TT=mask_TT)
+        seen = attend(rotate(q_BHTK, tables), rotate(k_BHTK, tables), v_BHTK)
         return self.Wo(seen.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 

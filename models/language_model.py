@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from core.spec import ModelShape
+from models.attention import Kernel
 from models.layers import linear_cross_entropy
 
 
@@ -16,7 +17,8 @@ class LanguageModel(nn.Module, ABC):
     """A network that guesses tokens.
 
     Its parameters are fp32 and carry the names of the Hugging Face layout: ``state_dict()`` is
-    what ``model.safetensors`` holds. ``compute_dtype`` is the precision that it computes in.
+    what ``model.safetensors`` holds. ``compute_dtype`` is the precision that it computes in,
+    ``kernel`` what computes its attention.
 
     Shapes: B sequences, T tokens of a sequence, D width, V vocabulary, K removed tokens of a
     sequence.
@@ -30,10 +32,17 @@ class LanguageModel(nn.Module, ABC):
         super().__init__()
         self.shape = shape
         self.compute_dtype = torch.float32
+        self.kernel: Kernel = "sdpa"
 
     @abstractmethod
-    def hidden(self, input_ids_BT: Tensor) -> Tensor:
-        """The last layer's normalised states, ``(B, T, D)``."""
+    def hidden(self, input_ids_BT: Tensor, *, documents: Tensor | None = None) -> Tensor:
+        """The last layer's normalised states, ``(B, T, D)``.
+
+        Args:
+            input_ids_BT: The tokens.
+            documents: ``(B, T)``, the number of the document that a token is of: tokens see none
+                of another. None: everything in a sequence is of one.
+        """
 
     @abstractmethod
     def before_output(self, hidden: Tensor) -> Tensor:
@@ -74,7 +83,13 @@ class LanguageModel(nn.Module, ABC):
         return scores if self.output_bias is None else scores + self.output_bias
 
     def loss(
-        self, input_ids: Tensor, *, labels: Tensor, weights: Tensor, positions: Tensor | None
+        self,
+        input_ids: Tensor,
+        *,
+        labels: Tensor,
+        weights: Tensor,
+        positions: Tensor | None,
+        documents: Tensor | None = None,
     ) -> Tensor:
         """The weighted sum of the cross entropies of ``labels``, in nats, a scalar.
 
@@ -83,8 +98,9 @@ class LanguageModel(nn.Module, ABC):
             labels: The right tokens, ``(B, T)``, or ``(B, K)`` with ``positions``.
             weights: What each label counts for, fp32, shaped as ``labels``.
             positions: ``(B, K)``, the places that ``labels`` are about; None: all in order.
+            documents: ``(B, T)``, see :meth:`hidden`.
         """
-        states = self.before_output(_pick(self.hidden(input_ids), positions))
+        states = self.before_output(_pick(self.hidden(input_ids, documents=documents), positions))
         return linear_cross_entropy(
             states.reshape(-1, states.shape[-1]),
             self.output_table,

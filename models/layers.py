@@ -72,7 +72,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise over the last dimension."""
-        if x.is_cuda:  # has a fused kernel of its own
+        if x.is_cuda or torch.compiler.is_compiling():  # which have a fused kernel of their own
             weight = self.weight.to(x.dtype)
             return functional.rms_norm(x, weight.shape, weight, self.eps)
         return cast("Tensor", _RmsNorm.apply(x, self.weight, self.eps))  # type: ignore[no-untyped-call]
@@ -105,28 +105,39 @@ class _RmsNorm(torch.autograd.Function):
         return grad_x.to(x.dtype), grad_weight, None
 
 
-def rotary_tables(
-    num_tokens: int, *, head_width: int, theta: float, like: Tensor
-) -> tuple[Tensor, Tensor]:
+class Rotary(nn.Module):
     """Cosines and sines of rotary embeddings (arXiv 2104.09864), each ``(T, K)``.
 
-    Args:
-        num_tokens: T.
-        head_width: K; the whole head is rotated, in halves as in Hugging Face's models.
-        theta: The base of the wavelengths.
-        like: Gives device and precision.
+    Tables and not formulas: a compiler that sees how they are made makes them again in every
+    kernel that rotates something. They are no weights, and no file holds them.
     """
-    steps = torch.arange(0, head_width, 2, dtype=torch.float32, device=like.device)
-    frequencies = 1.0 / (theta ** (steps / head_width))
-    angles = torch.outer(
-        torch.arange(num_tokens, dtype=torch.float32, device=like.device), frequencies
-    )
-    angles = torch.cat((angles, angles), dim=-1)
-    return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
+
+    cosines: Tensor
+    sines: Tensor
+
+    def __init__(self, context_length: int, *, head_width: int, theta: float) -> None:
+        """Tables for up to ``context_length`` tokens.
+
+        Args:
+            context_length: The most tokens.
+            head_width: K; the whole head is rotated, in halves as in Hugging Face's models.
+            theta: The base of the wavelengths.
+        """
+        super().__init__()
+        frequencies = theta ** -(torch.arange(0, head_width, 2, dtype=torch.float32) / head_width)
+        angles = torch.outer(torch.arange(context_length, dtype=torch.float32), frequencies)
+        angles = torch.cat((angles, angles), dim=-1)
+        self.register_buffer("cosines", angles.cos(), persistent=False)
+        self.register_buffer("sines", angles.sin(), persistent=False)
+
+    def forward(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
+        """The tables for as many tokens as ``x`` has, in its precision."""
+        num_tokens = x_BTD.shape[1]
+        return self.cosines[:num_tokens].to(x_BTD.dtype), self.sines[:num_tokens].to(x_BTD.dtype)
 
 
 def rotate(x_BHTK: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
-    """Turn queries or keys by their positions; ``tables`` from :func:`rotary_tables`."""
+    """Turn queries or keys by their positions; ``tables`` from :class:`Rotary`."""
     cosines, sines = tables
     first, second = x_BHTK.chunk(2, dim=-1)
     turned = torch.cat((-second, first), dim=-1)

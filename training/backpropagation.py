@@ -7,9 +7,9 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from models.architectures import empty_model
 from models.language_model import LanguageModel
 from training.compiling import compiled
+from training.execution import Execution
 from training.micro_batches import MicroBatch
 
 
@@ -20,22 +20,21 @@ class Backpropagation:
     matrices are bf16, made once a step, and its gradients are summed in fp32.
     """
 
-    def __init__(self, model: LanguageModel, *, precision: torch.dtype, compile_it: bool) -> None:
+    def __init__(self, model: LanguageModel, *, execution: Execution) -> None:
         """Nothing is compiled before the first :meth:`run`.
 
         Args:
             model: Its parameters' ``grad`` are added to; its weights are only read.
-            precision: What matrices are multiplied in.
-            compile_it: Whether kernels are made for just this model and these shapes.
+            execution: The precision and the kernels to compute with.
         """
-        self._copy = None if precision == torch.float32 else _Copy.of(model, precision=precision)
-        worker = model if self._copy is None else self._copy.model
-        self._loss = compiled(worker.loss) if compile_it else worker.loss
+        self._copy = _Copy.of(model, precision=execution.compute_dtype)
+        worker = self._copy.model
+        worker.kernel = execution.attention
+        self._loss = compiled(worker.loss) if execution.compiled else worker.loss
 
     def refresh(self) -> None:
         """Take over what the optimizer has made of the weights; once before the parts of a step."""
-        if self._copy is not None:
-            self._copy.refresh()
+        self._copy.refresh()
 
     def run(self, part: MicroBatch) -> Tensor:
         """Forward and backward; the part's share of the step's loss, a scalar."""
@@ -47,10 +46,10 @@ class Backpropagation:
 
 
 class _Copy:
-    """A model whose hidden matrices are low-precision copies of another's; all else is shared.
+    """A model whose hidden matrices are bf16 copies of another's; all else is shared.
 
-    The embedding and the output projection stay fp32: frequent tokens add up gradients within a
-    micro-batch that bf16 would round away.
+    In fp32 everything is shared. The embedding and the output projection stay fp32: the gradients
+    that a frequent token adds up within a micro-batch would be rounded away in bf16.
     """
 
     def __init__(
@@ -66,14 +65,17 @@ class _Copy:
     def of(cls, model: LanguageModel, *, precision: torch.dtype) -> Self:
         """A copy of ``model`` that hands its gradients over."""
         with torch.device("meta"):
-            copy = empty_model(model.shape)
+            copy = type(model)(model.shape)
         copy.compute_dtype = precision
+        for name, table in model.named_buffers():
+            module_name, _, attribute = name.rpartition(".")
+            setattr(copy.get_submodule(module_name), attribute, table)
         matrices = []
         shared = {id(model.input_table), id(model.output_table)}
         for name, master in model.named_parameters():
             module_name, _, attribute = name.rpartition(".")
             own = master
-            if master.ndim > 1 and id(master) not in shared:
+            if master.ndim > 1 and id(master) not in shared and precision != master.dtype:
                 own = nn.Parameter(master.detach().to(precision))
                 matrices.append((master, own))
             setattr(copy.get_submodule(module_name), attribute, own)
@@ -82,7 +84,8 @@ class _Copy:
     @torch.no_grad()
     def refresh(self) -> None:
         """Round the masters again."""
-        torch._foreach_copy_(self._copies, self._masters)
+        if self._copies:
+            torch._foreach_copy_(self._copies, self._masters)
 
 
 class _HandOver:

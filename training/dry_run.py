@@ -9,9 +9,10 @@ from typing import Final
 import torch
 
 from core.sizing import largest_divisor
+from core.spec import ModelShape
 from models.language_model import LanguageModel
 from training.backpropagation import Backpropagation
-from training.execution import Execution
+from training.execution import Execution, attention_kernel
 from training.loader import Batch
 from training.micro_batches import micro_batches
 from training.ports import Reporter
@@ -46,13 +47,16 @@ def rehearse(
         RuntimeError: not even one sequence at a time gets through.
     """
     while True:
-        backpropagation = Backpropagation(
-            model, precision=execution.compute_dtype, compile_it=execution.compiled
-        )
+        backpropagation = Backpropagation(model, execution=execution)
         try:
             _run(backpropagation, batches, size=execution.micro_batch, device=model.device)
         except RuntimeError as error:
-            lesser = _lesser(execution, error, num_sequences=len(batches[0].input_ids))
+            lesser = _lesser(
+                execution,
+                error,
+                shape=model.shape,
+                num_sequences=len(batches[0].input_ids),
+            )
             if lesser is None:
                 raise
             _tell(reporter, error, before=execution, now=lesser)
@@ -76,14 +80,19 @@ def _run(
         torch.cuda.synchronize(device)  # so that its errors come here
 
 
-def _lesser(execution: Execution, error: RuntimeError, *, num_sequences: int) -> Execution | None:
+def _lesser(
+    execution: Execution, error: RuntimeError, *, shape: ModelShape, num_sequences: int
+) -> Execution | None:
     """What asks less of the machine and may get around ``error``; None if nothing does."""
     if _is_out_of_memory(error):
         size = execution.micro_batch
         if size == 1:
             return None
         return replace(execution, micro_batch=largest_divisor(num_sequences, limit=size // 2))
-    return replace(execution, compiled=False) if execution.compiled else None
+    if not execution.compiled:
+        return None
+    attention = attention_kernel(shape, device=execution.device, compiled=False)
+    return replace(execution, compiled=False, attention=attention)
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

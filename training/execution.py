@@ -17,6 +17,7 @@ import torch
 from core.errors import InvalidRequest
 from core.sizing import flops_per_token, largest_divisor
 from core.spec import JobSpec, ModelShape
+from models.attention import Kernel
 from training.compiling import can_compile
 
 DeviceKind = Literal["cpu", "cuda"]
@@ -44,6 +45,7 @@ class Execution:
     threads: int
     compiled: bool = False
     """Whether kernels are made for this model and these shapes, or torch's own are used."""
+    attention: Kernel = "sdpa"
 
     @classmethod
     def from_json(cls, recorded: Mapping[str, Any]) -> Execution:
@@ -90,15 +92,19 @@ def decide_execution(spec: JobSpec, *, num_steps: int | None = None) -> Executio
         )
     precision: Precision = "bf16" if has_bf16 and spec.precision != "fp32" else "fp32"
     threads = _num_cores()
+    compiled = (
+        _gains_by_compiling(device, precision)
+        and _seconds_at_peak(spec, num_steps=num_steps, device=device, threads=threads)
+        >= _SECONDS_WORTH_COMPILING
+        and can_compile()
+    )
     return Execution(
         device=device,
         precision=precision,
         micro_batch=_micro_batch(spec, device),
         threads=threads,
-        compiled=_gains_by_compiling(device, precision)
-        and _seconds_at_peak(spec, num_steps=num_steps, device=device, threads=threads)
-        >= _SECONDS_WORTH_COMPILING
-        and can_compile(),
+        compiled=compiled,
+        attention=attention_kernel(spec.model, device=device, compiled=compiled),
     )
 
 
@@ -114,6 +120,19 @@ def keep_execution(
         and (not earlier.compiled or can_compile())
     )
     return next(of_this_kind, here)
+
+
+def attention_kernel(shape: ModelShape, *, device: DeviceKind, compiled: bool) -> Kernel:
+    """The fastest kernel for what a model's tokens look at (docs/log.md).
+
+    Most of an encoder's layers look 64 tokens around: torch's own attention computes the whole
+    square all the same.
+    """
+    if shape.architecture == "encoder":
+        if device == "cpu":
+            return "blocks"
+        return "flex" if compiled else "sdpa"
+    return "blocks" if device == "cpu" and compiled else "sdpa"
 
 
 def cpu_has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

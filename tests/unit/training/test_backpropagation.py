@@ -8,6 +8,7 @@ from core.spec import ModelShape
 from models.architectures import new_model
 from models.language_model import LanguageModel
 from training.backpropagation import Backpropagation
+from training.execution import Execution, Precision
 from training.micro_batches import MicroBatch
 
 SHAPES = {
@@ -46,8 +47,8 @@ def gradients(model: LanguageModel) -> dict[str, Tensor]:
     return found
 
 
-def run(model: LanguageModel, precision: torch.dtype, *, times: int = 1) -> dict[str, Tensor]:
-    passes = Backpropagation(model, precision=precision, compile_it=False)
+def run(model: LanguageModel, precision: Precision, *, times: int = 1) -> dict[str, Tensor]:
+    passes = Backpropagation(model, execution=Execution("cpu", precision, 2, 1))
     passes.refresh()
     for _ in range(times):
         passes.run(part(model))
@@ -55,14 +56,14 @@ def run(model: LanguageModel, precision: torch.dtype, *, times: int = 1) -> dict
 
 
 def test_bf16_gives_the_masters_fp32_gradients_near_the_exact_ones(model: LanguageModel) -> None:
-    exact, rough = run(model, torch.float32), run(model, torch.bfloat16)
+    exact, rough = run(model, "fp32"), run(model, "bf16")
     for name, gradient in rough.items():
         assert gradient.dtype == torch.float32
         assert (gradient - exact[name]).norm() < 0.05 * exact[name].norm(), name
 
 
 def test_gradients_of_many_parts_add_up_without_rounding_to_bf16(model: LanguageModel) -> None:
-    once, often = run(model, torch.bfloat16), run(model, torch.bfloat16, times=9)
+    once, often = run(model, "bf16"), run(model, "bf16", times=9)
     for name, gradient in often.items():
         torch.testing.assert_close(gradient, 9 * once[name], rtol=1e-4, atol=1e-6)
 
@@ -70,7 +71,7 @@ def test_gradients_of_many_parts_add_up_without_rounding_to_bf16(model: Language
 def test_a_refresh_takes_over_what_the_optimizer_has_made_of_the_weights(
     model: LanguageModel,
 ) -> None:
-    passes = Backpropagation(model, precision=torch.bfloat16, compile_it=False)
+    passes = Backpropagation(model, execution=Execution("cpu", "bf16", 2, 1))
     passes.refresh()
     passes.run(part(model))
     with torch.no_grad():
@@ -81,14 +82,14 @@ def test_a_refresh_takes_over_what_the_optimizer_has_made_of_the_weights(
 
 
 def run_loss(model: LanguageModel) -> Tensor:
-    passes = Backpropagation(model, precision=torch.bfloat16, compile_it=False)
+    passes = Backpropagation(model, execution=Execution("cpu", "bf16", 2, 1))
     passes.refresh()
     return passes.run(part(model))
 
 
 def test_the_passes_leave_the_masters_alone(model: LanguageModel) -> None:
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    run(model, torch.bfloat16)
+    run(model, "bf16")
     after = model.state_dict()
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
     assert all(tensor.dtype == torch.float32 for tensor in after.values())

@@ -16,6 +16,7 @@ from core.spec import (
 from training import execution as execution_module
 from training.execution import (
     Execution,
+    attention_kernel,
     cpu_has_bf16,
     decide_execution,
     keep_execution,
@@ -132,7 +133,7 @@ def test_kernels_are_compiled_for_a_minute_of_work_and_not_for_less() -> None:
 def test_a_machine_without_a_compiler_trains_without(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = decide_execution(spec(), num_steps=10**9)
     monkeypatch.setattr(execution_module, "can_compile", lambda: False)
-    eager = replace(compiled, compiled=False)
+    eager = replace(compiled, compiled=False, attention="sdpa")
     assert decide_execution(spec(), num_steps=10**9) == eager
     assert keep_execution([compiled], spec=spec(), num_steps=10**9) == eager
 
@@ -140,3 +141,13 @@ def test_a_machine_without_a_compiler_trains_without(monkeypatch: pytest.MonkeyP
 @pytest.mark.usefixtures("cpu_with_bf16")
 def test_fp32_on_a_cpu_is_not_compiled() -> None:
     assert not decide_execution(spec(precision="fp32"), num_steps=10**9).compiled
+
+
+@pytest.mark.usefixtures("cpu_with_bf16")
+def test_attention_goes_by_blocks_where_torchs_own_looks_at_more_than_it_must() -> None:
+    assert decide_execution(spec(), num_steps=1).attention == "sdpa"
+    assert decide_execution(spec(), num_steps=10**9).attention == "blocks"
+    encoder = spec().model.model_copy(update={"architecture": "encoder"})
+    assert attention_kernel(encoder, device="cpu", compiled=False) == "blocks"
+    assert attention_kernel(encoder, device="cuda", compiled=True) == "flex"
+    assert attention_kernel(encoder, device="cuda", compiled=False) == "sdpa"
