@@ -105,10 +105,13 @@ def _blocks(sight: Sight, *, num_tokens: int, device: torch.device) -> Attend:
         blocks.append((queries, keys, None if allowed is None else ~allowed))
 
     def attend(q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor) -> Tensor:
-        shared_by = q_BHTK.shape[1] // k_BGTK.shape[1]
         q_BHTK = q_BHTK * q_BHTK.shape[-1] ** -0.5
-        k_BHKT = k_BGTK.repeat_interleave(shared_by, dim=1).transpose(-1, -2)
-        v_BHTK = v_BGTK.repeat_interleave(shared_by, dim=1)
+        k_BHTK, v_BHTK = k_BGTK, v_BGTK
+        shared_by = q_BHTK.shape[1] // k_BGTK.shape[1]
+        if shared_by > 1:
+            k_BHTK = k_BGTK.repeat_interleave(shared_by, dim=1)
+            v_BHTK = v_BGTK.repeat_interleave(shared_by, dim=1)
+        k_BHKT = k_BHTK.transpose(-1, -2)
         seen = []
         for queries, keys, forbidden in blocks:
             scores = (q_BHTK[:, :, queries] @ k_BHKT[..., keys]).float()

@@ -99,7 +99,7 @@ class _RmsNorm(torch.autograd.Function):
         normed = x.float() * scale
         grad = grad.float()
         product = grad * normed
-        grad_weight = product.view(-1, width).sum(0)
+        grad_weight = product.reshape(-1, width).sum(0)
         along = torch.matmul(product, weight).unsqueeze_(-1).div_(width)
         grad_x = torch.addcmul(grad * weight, normed, along, value=-1).mul_(scale)
         return grad_x.to(x.dtype), grad_weight, None

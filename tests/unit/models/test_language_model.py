@@ -115,6 +115,29 @@ def test_the_loss_and_its_gradients_are_those_of_plain_cross_entropy(shape: Mode
     torch.testing.assert_close(gradients(model), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_attention_by_blocks_gives_the_same_gradients(shape: ModelShape) -> None:
+    ids = random_ids(shape, num_tokens=100)
+    found = []
+    for kernel in ("sdpa", "blocks"):
+        model = new_model(shape, seed=0)
+        shake(model)
+        model.kernel = kernel
+        weights = torch.full(ids.shape, 1 / ids.numel())
+        model.loss(ids, labels=ids.roll(1), weights=weights, positions=None).backward()
+        found.append(gradients(model))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-3, atol=1e-5)
+
+
+def test_a_document_is_read_as_if_it_stood_alone(shape: ModelShape) -> None:
+    model = new_model(shape, seed=0)
+    shake(model)
+    ids = random_ids(shape, num_tokens=60)
+    documents = torch.tensor([0] * 20 + [1] * 40).expand(2, -1)
+    states = model.hidden(ids, documents=documents)
+    torch.testing.assert_close(states[:, :20], model.hidden(ids[:, :20]), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(states[:, 20:], model.hidden(ids[:, 20:]), rtol=1e-4, atol=1e-4)
+
+
 def test_a_loss_in_many_chunks_is_the_loss_in_one() -> None:
     hidden, table = torch.randn(100, 4), torch.randn(2**15, 4)  # whose logits are 13 MB
     targets, weights = torch.randint(0, len(table), (100,)), torch.rand(100)
