@@ -1,7 +1,8 @@
 """``python -m corpora.tokenizer_process DESCRIPTOR``: an uploaded tokenizer, checked and rebuilt.
 
 A limited child of ``corpora.tokenizer_upload``. It answers a frame of JSON, either
-``{"algorithm", "vocab_size"}`` and then the rebuilt `tokenizer.json`, or ``{"error": {...}}``.
+``{"algorithm", "vocab_size", "former_ids"}`` and then the rebuilt `tokenizer.json`, or
+``{"error": {...}}``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def main() -> None:
     confinement = Confinement()
     # within the limits
     from corpora.tokenizer import load_tokenizer  # noqa: PLC0415
-    from corpora.tokenizer_rebuilding import rebuild  # noqa: PLC0415
+    from corpora.tokenizer_rebuilding import former_ids, rebuild  # noqa: PLC0415
 
     with os.fdopen(int(sys.argv[1]), "rb") as file:
         data = file.read()
@@ -31,7 +32,12 @@ def main() -> None:
         confinement.send(json.dumps({"error": told}).encode())
         return
     vocab_size = load_tokenizer(tokenizer_json).get_vocab_size(with_added_tokens=True)
-    confinement.send(json.dumps({"algorithm": algorithm, "vocab_size": vocab_size}).encode())
+    answer = {
+        "algorithm": algorithm,
+        "vocab_size": vocab_size,
+        "former_ids": former_ids(data),
+    }
+    confinement.send(json.dumps(answer).encode())
     confinement.send(tokenizer_json)
 
 

@@ -52,6 +52,17 @@ def rebuild(data: bytes) -> tuple[bytes, Algorithm]:
     return tokenizer_json, _ALGORITHMS[file.model.type]
 
 
+def former_ids(data: bytes) -> dict[str, int]:
+    """The id of each token of a `tokenizer.json` that :func:`rebuild` has taken, added ones too."""
+    file = _read(data)
+    model = file.model
+    if isinstance(model, UnigramModel):
+        known = {token: id_ for id_, (token, _) in enumerate(model.vocab)}
+    else:
+        known = dict(model.vocab)
+    return known | {token.content: token.id for token in file.added_tokens}
+
+
 def _refused(what: str) -> BadData:
     return BadData(
         f"This tokenizer.json cannot be used: {what}", code="tokenizer_not_supported", param="file"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,8 @@ class CheckedTokenizer:
     sha256: str
     algorithm: str
     vocab_size: int
+    former_ids: Mapping[str, int]
+    """The id that each token had in the upload, those that were left out too."""
 
 
 def check_length(num_bytes: int) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from core.sizing import flops_per_token, num_parameters
-from core.spec import JobSpec
+from core.spec import JobSpec, ModelShape
 
 _WARNING: Final = """\
 This is a **base model**: it was trained only to put removed words back, on the text named below.
@@ -62,22 +62,22 @@ def model_card(
     """
     shape = spec.model
     flops = tokens * flops_per_token(shape)
-    model = (
-        f"{shape.architecture.capitalize()}, {shape.layers} layers, width {shape.width}, "
-        f"{shape.heads} heads, feed-forward width {shape.ffn_width}, context "
-        f"{shape.context_length}, vocabulary {shape.vocab_size:,}."
-    )
     training = (
         f"{step:,} steps, {tokens:,} tokens, {flops:.3g} floating-point operations; objective "
         f"`{spec.objective.label}`, {spec.batch_tokens:,} tokens a step, optimizer "
         f"`{spec.optimizer.name}` at {spec.optimizer.learning_rate:g}, seed {spec.seed}."
     )
+    if spec.start is not None:
+        training += (
+            f" It began with the weights of checkpoint `{spec.start.checkpoint}` (sha256 "
+            f"`{spec.start.weights_sha256}`), whose own training is not counted here."
+        )
     sections = [
-        f"---\nlibrary_name: transformers\npipeline_tag: {_TASK[shape.architecture]}\n---",
-        f"# A language model trained from scratch ({num_parameters(shape):,} parameters)",
+        _header(shape),
+        f"# A language model {_origin(spec)} ({num_parameters(shape):,} parameters)",
         _WARNING,
         f"## Use\n\n{_USE[shape.architecture]}",
-        f"## Model\n\n{model}",
+        f"## Model\n\n{_described(shape)}",
         f"## Training\n\n{training}",
         f"## Evaluation\n\n{_table(metrics)}",
     ]
@@ -88,6 +88,46 @@ def model_card(
         sections.append(f"## Data\n\n{_code(provenance)}")
     sections.append(f"## Spec\n\n{_code(spec.model_dump(mode='json'))}")
     return "\n\n".join(sections) + "\n"
+
+
+def uploaded_model_card(shape: ModelShape, *, digests: Mapping[str, str]) -> str:
+    """``README.md`` of a model that was uploaded: nobody here knows what it was trained on.
+
+    Args:
+        shape: As the model is now.
+        digests: The sha256 of each uploaded file, by its name.
+    """
+    origin = (
+        "What it was trained on, and under which licence it stands, its makers know. Its weights "
+        "are those of the files below, in fp32. Its tokenizer splits text as theirs did; where "
+        "its ids are others, the rows of the embedding have moved with them."
+    )
+    files = "\n".join(f"- `{name}`: sha256 `{sha256}`" for name, sha256 in digests.items())
+    sections = [
+        _header(shape),
+        f"# An uploaded language model ({num_parameters(shape):,} parameters)",
+        origin,
+        f"## Use\n\n{_USE[shape.architecture]}",
+        f"## Model\n\n{_described(shape)}",
+        f"## Uploaded files\n\n{files}",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _header(shape: ModelShape) -> str:
+    return f"---\nlibrary_name: transformers\npipeline_tag: {_TASK[shape.architecture]}\n---"
+
+
+def _described(shape: ModelShape) -> str:
+    return (
+        f"{shape.architecture.capitalize()}, {shape.layers} layers, width {shape.width}, "
+        f"{shape.heads} heads, feed-forward width {shape.ffn_width}, context "
+        f"{shape.context_length}, vocabulary {shape.vocab_size:,}."
+    )
+
+
+def _origin(spec: JobSpec) -> str:
+    return "trained from scratch" if spec.start is None else "trained further"
 
 
 def _table(metrics: Mapping[str, float]) -> str:
