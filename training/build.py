@@ -27,7 +27,7 @@ from training.ports import Plan, Reporter, StopSignal
 from training.rollback import Rollback, firm_ground
 from training.saving import Saver, restore, starting_state
 from training.state import TrainingState
-from training.telemetry import Stopwatch
+from training.telemetry import Stopwatch, Telemetry
 
 
 def train(
@@ -139,13 +139,13 @@ def train(
         optimizer=optimizer,
         loader=loader,
         state=state,
-        evaluate=examiner.evaluate,
-        probe=examiner.probe,
+        examiner=examiner,
         save=saver.save,
         rollback=rollback,
         reporter=reporter,
         stop=stop,
         stopwatch=Stopwatch(already_seconds=state.elapsed_seconds),
+        telemetry=Telemetry.of_job(spec.model, execution=execution),
     )
     return loop.run()
 

@@ -33,7 +33,7 @@ class Examiner:
     execution: Execution
     reporter: Reporter
 
-    def evaluate(self, model: LanguageModel, *, is_last: bool = False) -> dict[str, float]:
+    def evaluate(self, model: LanguageModel, *, is_last: bool) -> dict[str, float]:
         """See :func:`training.evaluation.evaluate_corpora`; at last, what it knows by heart too."""
         values = evaluate_corpora(
             _Heard(model, self.reporter),

@@ -13,14 +13,15 @@ from core.lifecycle import StopReason
 from core.spec import JobSpec
 from models.language_model import LanguageModel
 from training.backpropagation import Backpropagation
+from training.examiner import Examiner
 from training.loader import Loader
 from training.micro_batches import micro_batches
 from training.optimizers import Optimizer
 from training.ports import Reporter, SavedCheckpoint, StopSignal
 from training.rollback import Rollback, is_firm
 from training.schedules import budget_progress, learning_rate_factor
-from training.state import Samples, TrainingState
-from training.telemetry import Stopwatch
+from training.state import TrainingState
+from training.telemetry import Stopwatch, Telemetry
 
 
 class TrainingLoop:
@@ -39,13 +40,13 @@ class TrainingLoop:
         optimizer: Optimizer,
         loader: Loader,
         state: TrainingState,
-        evaluate: Callable[[LanguageModel], dict[str, float]],
-        probe: Callable[[LanguageModel], Samples],
+        examiner: Examiner,
         save: Callable[[TrainingState], SavedCheckpoint],
         rollback: Rollback,
         reporter: Reporter,
         stop: StopSignal,
         stopwatch: Stopwatch,
+        telemetry: Telemetry,
     ) -> None:
         """Nothing runs yet.
 
@@ -56,13 +57,13 @@ class TrainingLoop:
             optimizer: Moves the model's parameters.
             loader: Makes the batch of any step.
             state: Where to go on from.
-            evaluate: Measures the model on held-out text.
-            probe: Shows the model the fixed prompts and blanks.
+            examiner: Measures the model, and puts the fixed prompts and blanks to it.
             save: Writes a checkpoint of model, optimizer and the given state.
             rollback: Knows the checkpoint to go back to when the loss has left for good.
             reporter: Hears what happens.
             stop: Asks to stop.
             stopwatch: The time spent on the job so far.
+            telemetry: Says what a step has cost.
         """
         self.state = state
         self._spec = spec
@@ -70,13 +71,13 @@ class TrainingLoop:
         self._backpropagation = backpropagation
         self._optimizer = optimizer
         self._loader = loader
-        self._evaluate = evaluate
-        self._probe = probe
+        self._examiner = examiner
         self._save = save
         self._rollback = rollback
         self._reporter = reporter
         self._stop = stop
         self._stopwatch = stopwatch
+        self._telemetry = telemetry
         self._num_steps = loader.num_steps
         self._parameters = list(model.parameters())
         self._has_news = False  # since the last checkpoint
@@ -114,6 +115,7 @@ class TrainingLoop:
         started = perf_counter()
         step = self.state.step
         batch = self._loader.batch(step)
+        data_seconds = perf_counter() - started
         loss_sum = torch.zeros((), device=self._model.device)
         self._backpropagation.refresh()
         for part in micro_batches(
@@ -140,7 +142,11 @@ class TrainingLoop:
             gradient_norm=gradient_norm,
             learning_rate=self._spec.optimizer.learning_rate * rate_factor,
             skipped=not is_ordinary,
-            seconds=perf_counter() - started,
+            costs=self._telemetry.of_step(
+                num_tokens=batch.num_tokens,
+                seconds=perf_counter() - started,
+                data_seconds=data_seconds,
+            ),
         )
 
     def _finish_step(
@@ -151,7 +157,7 @@ class TrainingLoop:
         gradient_norm: float,
         learning_rate: float,
         skipped: bool,
-        seconds: float,
+        costs: Mapping[str, float],
     ) -> None:
         """Count the step and tell the reporter."""
         step = self.state.step + 1
@@ -163,8 +169,7 @@ class TrainingLoop:
                 "train/loss": loss,
                 "optimizer/learning_rate": 0.0 if skipped else learning_rate,
                 "optimizer/gradient_norm": gradient_norm,
-                "throughput/tokens_per_second": num_tokens / seconds,
-                "throughput/step_seconds": seconds,
+                **costs,
             }
         )
         self.state = replace(
@@ -216,11 +221,14 @@ class TrainingLoop:
 
     def _look_at_held_out_text(self, *, finished: bool) -> None:
         self._reporter.phase("evaluating")
-        measured = {**self._evaluate(self._model), **self._loader.epochs(self.state.step)}
+        measured = {
+            **self._examiner.evaluate(self._model, is_last=finished),
+            **self._loader.epochs(self.state.step),
+        }
         guard = self.state.guard.after_looking(measured)
         if finished:
             guard.require_a_result(measured)
-        samples = self._probe(self._model)
+        samples = self._examiner.probe(self._model)
         values = _finite(measured)
         earlier = {name: v for name, v in self.state.metrics.items() if name not in measured}
         self.state = replace(

@@ -181,6 +181,9 @@ def test_what_was_promised_is_reported_at_the_right_steps(
     assert steps_of["optimizer/learning_rate"] == steps_of["train/loss"]
     assert steps_of["optimizer/gradient_norm"] == steps_of["train/loss"]
     assert steps_of["throughput/tokens_per_second"] == steps_of["train/loss"]
+    assert steps_of["throughput/flops_utilization"] == steps_of["train/loss"]
+    assert steps_of["throughput/data_stall_seconds"] == steps_of["train/loss"]
+    assert steps_of["system/memory_bytes"] == [1]  # and again every ten seconds
     assert steps_of["validation/loss"] == [0, 5, 10, NUM_STEPS]
     assert sorted(heard.probes) == [0, 5, 10, NUM_STEPS]
     continuations, fillings = heard.probes[NUM_STEPS]
