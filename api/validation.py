@@ -27,8 +27,8 @@ _OBJECT_NEEDED: Final = frozenset({"model_type", "model_attributes_type", "dict_
 _MESSAGES: Final = {
     **dict.fromkeys(_OBJECT_NEEDED, "Input should be an object"),
     "tuple_type": "Input should be a valid list",
-    "too_short": "Input should have {min_length} items at least",
-    "too_long": "Input should have {max_length} items at most",
+    "too_short": "The number of items should be at least {min_length}",
+    "too_long": "The number of items should be at most {max_length}",
 }
 """In the words of JSON, where pydantic speaks of Python."""
 _FIELD_IN_MESSAGE: Final = "value_error"

@@ -42,7 +42,7 @@ def test_a_form_takes_a_cleaning_profile_or_its_changes_as_json(client: TestClie
     changed = post(clean='{"profile": "web", "remove": ["ip", "email"]}')["clean"]
     assert (changed["profile"], changed["remove"]) == ("web", ["email", "ip"])
     broken = post(clean='{"profile": ')["error"]
-    assert (broken["param"], broken["code"]) == ("clean", "invalid_request")
+    assert (broken["param"], broken["code"]) == ("clean", "invalid_value")
     unknown = post(clean='{"profile": "web", "filters": {"gopher_word_cont": false}}')
     assert unknown["error"]["param"] == "clean.filters.gopher_word_cont"
     assert "gopher_word_count" in unknown["error"]["message"]
