@@ -1,7 +1,7 @@
 """``python -m training spec.json --dataset DIR... --out DIR [--resume DIR]``: the engine alone.
 
 Needs no service, no database and no broker. Ctrl-C saves a checkpoint and leaves; a second one
-leaves at once.
+leaves at once. Beside the checkpoints lie event files for TensorBoard.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from core.lifecycle import ExitCode, StopReason
 from core.spec import JobSpec
 from training.build import train
 from training.checkpoint import read_manifest
+from training.event_files import EventFileReporter
 from training.ports import Continuation, Filling, Phase, Plan, SavedCheckpoint
 
 _CHECKPOINT = re.compile(r"step-(?P<step>\d{8,})-f(?P<fence>\d+)")
@@ -60,7 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> ExitCode:
             resume=given.resume,
             initial=given.initial,
             fence=_next_fence(given.out),
-            reporter=TerminalReporter(given.out, keep_last=spec.checkpoints.keep_last),
+            reporter=EventFileReporter(
+                TerminalReporter(given.out, keep_last=spec.checkpoints.keep_last), given.out
+            ),
             stop=InterruptSignal(),
             provenance={},
         )

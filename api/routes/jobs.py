@@ -31,6 +31,7 @@ from api.waiting import MAX_WAIT_SECONDS, job_after
 from core.job_request import JobRequest
 from core.lifecycle import JobStatus
 from services import job_changes, jobs
+from services.event_file import event_file, event_file_name
 from services.loss_curve import draw
 from services.recipe import recipe
 
@@ -226,6 +227,26 @@ def draw_job_loss(job_id: Id, uow: Reading) -> Response:
             curves[point.name].append((point.step, point.value))
     picture = draw(curves, title=f"{job.name}: loss")
     return Response(picture, media_type="image/svg+xml", headers={"cache-control": "no-cache"})
+
+
+@router.get(
+    "/{id}/tensorboard",
+    operation_id="get_job_event_file",
+    response_class=Response,
+    responses={200: {"content": {"application/octet-stream": {}}}, **failures(404)},
+)
+def get_job_event_file(job_id: Id, uow: Reading) -> Response:
+    """Download a job's metrics and probes as an event file, for TensorBoard.
+
+    `curl -OJ` keeps its name, by which `tensorboard --logdir` finds it.
+    """
+    job = uow.jobs.get(job_id)
+    headers = {
+        "cache-control": "no-cache",
+        "content-disposition": f'attachment; filename="{event_file_name(job)}"',
+    }
+    content = event_file(uow, job)
+    return Response(content, media_type="application/octet-stream", headers=headers)
 
 
 def _page_of_events(

@@ -129,6 +129,7 @@ def test_a_form_of_another_content_type_is_refused(client: TestClient, path: str
         "/v1/corpora/x/documents", "/v1/tokenizers/x", "/v1/tokenizers/x/files/tokenizer.json",
         "/v1/jobs/x", "/v1/jobs/x/events", "/v1/jobs/x/metrics", "/v1/jobs/x/attempts",
         "/v1/jobs/x/checkpoints", "/v1/jobs/x/recipe", "/v1/jobs/x/loss.svg",
+        "/v1/jobs/x/tensorboard",
         "/v1/checkpoints/x", "/v1/checkpoints/x/files/config.json", "/v1/checkpoints/x/archive",
     ],
 )  # fmt: skip

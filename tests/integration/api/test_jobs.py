@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import math
 import threading
 import time
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 from sqlalchemy import text
 from starlette.testclient import TestClient
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from api.deps import Service
 from services.job_runs import Probes
@@ -126,6 +129,25 @@ def test_what_the_model_said_is_told_newest_first(
     ]  # fmt: skip
     older = client.get(f"{url}/probes", params={"after": probes[0]["id"]}).json()
     assert (older["data"], older["has_more"]) == (probes[1:], False)
+
+
+def test_tensorboard_opens_what_a_job_has_measured_and_said(
+    client: TestClient, ready_corpus_id: str, worker: Worker, tmp_path: Path
+) -> None:
+    url = f"/v1/jobs/{submit(client, ready_corpus_id)['id']}"
+    claim = worker.train(losses=[9.0, 8.0, math.nan, 7.0])
+    for step in (2, 4):
+        said = {"prompt": "Once", "text": f" upon {step} times"}
+        worker.probe(claim, [Probes(step=step, continuations=[said])])
+    answer = client.get(f"{url}/tensorboard")
+    name = answer.headers["content-disposition"].partition("filename=")[2].strip('"')
+    (tmp_path / name).write_bytes(answer.content)
+    read = EventAccumulator(str(tmp_path))
+    read.Reload()
+    assert set(read.Tags()["scalars"]) == {"train/loss", "validation/loss"}
+    losses = [(point.step, point.value) for point in read.Scalars("train/loss")]
+    assert losses == [(1, 9.0), (2, 8.0), (4, 7.0)]
+    assert [said.step for said in read.Tensors("probes/Once")] == [2, 4]
 
 
 def test_a_running_job_says_what_it_is_asked_to_do(
