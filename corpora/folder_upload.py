@@ -96,7 +96,7 @@ def unpack_folder(archive: Path, *, filename: str, directory: Path) -> dict[str,
 
     Raises:
         BadData: it is no archive, a damaged one, holds links or names that lead out of it, or more
-            than it may; or as :func:`wanted_files`.
+            than it may; or as :func:`check_names`.
     """
     directory.mkdir()
     taken: dict[PurePosixPath, Path] = {}
@@ -127,7 +127,7 @@ def unpack_folder(archive: Path, *, filename: str, directory: Path) -> dict[str,
         raise BadData(f"{filename}: there is no {CONFIG_NAME} in the archive.", code="file_missing")
     folder = configs[0].parent
     check_names([name.name for name in names if name.parent == folder])
-    return wanted_files({name.name: path for name, path in taken.items() if name.parent == folder})
+    return {name.name: path for name, path in taken.items() if name.parent == folder}
 
 
 def _is_wanted(name: str) -> bool:

@@ -48,7 +48,6 @@ def commit(uow: UnitOfWork, claim: Claim, stored: StoredCheckpoint) -> Checkpoin
     if known is not None and known.fence == claim.fence:
         return known  # the answer to an earlier commit was lost on its way
     tokenizer = uow.tokenizers.find(job.tokenizer_id or "")
-    sizes = {object_.key.removeprefix(stored.prefix): object_ for object_ in stored.objects}
     checkpoint = Checkpoint(
         job_id=job.id,
         model=(job.spec or {})["model"],
@@ -57,21 +56,10 @@ def commit(uow: UnitOfWork, claim: Claim, stored: StoredCheckpoint) -> Checkpoin
         step=stored.step,
         tokens=stored.tokens,
         fence=claim.fence,
-        prefix=stored.prefix,
         metrics={name: value for name, value in stored.metrics.items() if math.isfinite(value)},
-        num_bytes=sum(object_.num_bytes for object_ in stored.objects),
-        manifest_sha256=sizes[MANIFEST_NAME].sha256,
     )
-    files = [
-        CheckpointFile(
-            checkpoint_id=checkpoint.id,
-            name=name,
-            num_bytes=object_.num_bytes,
-            sha256=object_.sha256,
-        )
-        for name, object_ in sizes.items()
-    ]
-    uow.checkpoints.add_with_files(checkpoint, files)
+    uow.checkpoints.add(checkpoint)
+    record_files(uow, checkpoint, stored)
     attempts.bears_fruit(task)
     _review(uow, job)
     uow.record_event(
@@ -87,6 +75,25 @@ def commit(uow: UnitOfWork, claim: Claim, stored: StoredCheckpoint) -> Checkpoin
         },
     )
     return checkpoint
+
+
+def record_files(uow: UnitOfWork, checkpoint: Checkpoint, stored: StoredCheckpoint) -> None:
+    """Write down where the bytes of a checkpoint are, and which files they make."""
+    files = {object_.key.removeprefix(stored.prefix): object_ for object_ in stored.objects}
+    checkpoint.prefix = stored.prefix
+    checkpoint.num_bytes = sum(object_.num_bytes for object_ in stored.objects)
+    checkpoint.manifest_sha256 = files[MANIFEST_NAME].sha256
+    uow.checkpoints.add_files(
+        [
+            CheckpointFile(
+                checkpoint_id=checkpoint.id,
+                name=name,
+                num_bytes=object_.num_bytes,
+                sha256=object_.sha256,
+            )
+            for name, object_ in files.items()
+        ]
+    )
 
 
 def prune(uow: UnitOfWork, checkpoint_id: str, *, store: Store) -> bool:
@@ -167,6 +174,11 @@ def file_ids(checkpoint: Checkpoint) -> list[str]:
     return ids
 
 
+def source_field(checkpoint: Checkpoint) -> str:
+    """The field of the request that named the uploaded files of a checkpoint."""
+    return "archive" if "archive" in (checkpoint.source or {}) else "files"
+
+
 def lock(uow: UnitOfWork, checkpoint_id: str, *, param: str | None = None) -> Checkpoint:
     """The checkpoint; nobody else changes it until this transaction ends.
 
@@ -185,6 +197,7 @@ def delete(uow: UnitOfWork, checkpoint_id: str, *, store: Store) -> Checkpoint:
         Conflict: an unfinished job needs it to go on or to start from (``checkpoint_in_use``), or
             it is gone already (``checkpoint_already_deleted``).
     """
+    making = uow.work.find_for(checkpoint_id, lock=True)
     checkpoint, job = _lock(uow, checkpoint_id)
     if checkpoint.status is CheckpointStatus.DELETED:
         raise Conflict(
@@ -201,6 +214,8 @@ def delete(uow: UnitOfWork, checkpoint_id: str, *, store: Store) -> Checkpoint:
             f"Job {started[0].id!r} starts from checkpoint {checkpoint_id!r} and has not ended.",
             code="checkpoint_in_use",
         )
+    if making is not None:
+        uow.work.delete(making)  # a runner that is at it loses its lease
     _delete(uow, checkpoint, store=store)
     if job is not None:
         _review(uow, job)
@@ -282,7 +297,8 @@ def _delete(uow: UnitOfWork, checkpoint: Checkpoint, *, store: Store) -> None:
         job_id=checkpoint.job_id,
         data={"checkpoint": checkpoint.id, "step": checkpoint.step},
     )
-    uow.after_commit(_deletion(store, checkpoint.prefix))
+    if checkpoint.prefix:
+        uow.after_commit(_deletion(store, checkpoint.prefix))
 
 
 def _deletion(store: Store, prefix: str) -> Callable[[], None]:

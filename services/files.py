@@ -16,6 +16,7 @@ from core.errors import Conflict, InvalidRequest
 from core.lifecycle import ResourceStatus
 from db.tables import Blob, Corpus, File, Tokenizer
 from db.unit_of_work import UnitOfWork
+from services import checkpoints
 from services.incoming import ReceivedBytes
 from storage.base import Store
 from storage.stretches import Stretch
@@ -147,19 +148,22 @@ def delete(uow: UnitOfWork, file_id: str, *, store: Store) -> File:
 
     Raises:
         NotFound: there is no such file.
-        Conflict: a corpus or a tokenizer that is not finished still has to read it.
+        Conflict: a corpus, a tokenizer or a checkpoint that is not finished still has to read it.
     """
     file = uow.files.get(file_id, lock=True)
-    readers: list[Corpus | Tokenizer] = [
+    made: list[Corpus | Tokenizer] = [
         *uow.corpora.made_of(file_id),
         *uow.tokenizers.made_of(file_id),
     ]
-    for reader in readers:
-        if reader.status in {ResourceStatus.QUEUED, ResourceStatus.PROCESSING}:
-            raise Conflict(
-                f"The file is being read for {reader.id!r}; delete that first, or wait.",
-                code="file_in_use",
-            )
+    readers = [
+        *(one for one in made if one.status in {ResourceStatus.QUEUED, ResourceStatus.PROCESSING}),
+        *(one for one in uow.checkpoints.being_made() if file_id in checkpoints.file_ids(one)),
+    ]
+    if readers:
+        raise Conflict(
+            f"The file is being read for {readers[0].id!r}; delete that first, or wait.",
+            code="file_in_use",
+        )
     blob_ids = [blob.id for blob in uow.files.pieces(file_id)]
     uow.files.delete(file)
     forget_bytes(uow, blob_ids, store=store)

@@ -1,4 +1,4 @@
-"""Corpora, tokenizers and datasets as workers see them: begun, moved on, ready or failed.
+"""What is made of uploads and of each other, as workers see it: begun, moved on, ready or failed.
 
 What waits for them goes on, or fails with them, in the same transaction.
 """
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from core.errors import Conflict
-from core.lifecycle import ResourceStatus, WorkKind
-from db.tables import Corpus, Dataset, Tokenizer, Work
+from core.lifecycle import CheckpointStatus, ResourceStatus, WorkKind
+from db.tables import Checkpoint, Corpus, Dataset, Tokenizer, Work
 from db.unit_of_work import UnitOfWork
 from services import attempts, datasets, jobs, pieces, work
 from services.attempts import Claim
@@ -19,6 +19,9 @@ from services.doorbell import Doorbell
 
 _FIELDS: Final = {WorkKind.DATASET: "corpus"}
 """The field of a request that something failed to be made for, where it has another name."""
+
+Subject = Corpus | Tokenizer | Dataset | Checkpoint
+"""What is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +53,12 @@ class MadeDataset:
     manifest: Mapping[str, Any]
 
 
-def start(uow: UnitOfWork, claim: Claim) -> Corpus | Tokenizer | Dataset:
+def start(uow: UnitOfWork, claim: Claim) -> Subject:
     """An attempt begins."""
     uow.work.require(claim.work_id, fence=claim.fence)
     subject = _subject(uow, claim.kind, claim.subject_id)
-    subject.status = ResourceStatus.PROCESSING
-    if not isinstance(subject, Dataset):
+    _become(subject, ResourceStatus.PROCESSING)
+    if isinstance(subject, Corpus | Tokenizer):
         subject.progress = 0.0
     return subject
 
@@ -81,7 +84,7 @@ def advance(
     """
     uow.work.require(claim.work_id, fence=claim.fence)
     subject = _subject(uow, claim.kind, claim.subject_id)
-    if isinstance(subject, Dataset):
+    if not isinstance(subject, Corpus | Tokenizer):
         return
     subject.progress = fraction
     if isinstance(subject, Corpus):
@@ -187,7 +190,7 @@ def leave(
 ) -> None:
     """This worker was asked to go; another begins anew."""
     task = attempts.give_back(uow, claim, exit_code=exit_code)
-    _subject(uow, claim.kind, claim.subject_id).status = ResourceStatus.QUEUED
+    _become(_subject(uow, claim.kind, claim.subject_id), ResourceStatus.QUEUED)
     work.announce(uow, [task], doorbell=doorbell)
 
 
@@ -201,20 +204,29 @@ def settle_lost(uow: UnitOfWork, task: Work, *, cause: str, delay_after: int) ->
         delay_after: The number of fruitless attempts that the rest before the next follows.
     """
     if attempts.rest(uow, task, delay_after=delay_after):
-        _subject(uow, task.kind, task.subject_id).status = ResourceStatus.QUEUED
+        _become(_subject(uow, task.kind, task.subject_id), ResourceStatus.QUEUED)
     else:
         message = attempts.exhausted(task, cause=cause)
         _fail_subject(uow, task.kind, task.subject_id, code="too_many_attempts", message=message)
 
 
-def _subject(uow: UnitOfWork, kind: WorkKind, subject_id: str) -> Corpus | Tokenizer | Dataset:
+def _subject(uow: UnitOfWork, kind: WorkKind, subject_id: str) -> Subject:
     match kind:
         case WorkKind.CORPUS:
             return uow.corpora.get(subject_id, lock=True)
         case WorkKind.TOKENIZER:
             return uow.tokenizers.get(subject_id, lock=True)
+        case WorkKind.CHECKPOINT:
+            return uow.checkpoints.get(subject_id, lock=True)
         case _:
             return uow.datasets.get(subject_id, lock=True)
+
+
+def _become(subject: Subject, status: ResourceStatus) -> None:
+    if isinstance(subject, Checkpoint):
+        subject.status = CheckpointStatus(status.value)
+    else:
+        subject.status = status
 
 
 def _tell_progress(uow: UnitOfWork, corpus: Corpus) -> None:
@@ -268,7 +280,7 @@ def _fail_subject(
         pieces.forget_encoding(uow, subject_id)
         uow.datasets.delete(subject)  # whoever needs it next asks anew
     else:
-        subject.status = ResourceStatus.FAILED
+        _become(subject, ResourceStatus.FAILED)
         subject.error = error
     if isinstance(subject, Corpus):
         _fail_corpus(uow, subject, error)

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from core.corpus_options import CorpusOptions
+from core.errors import BadData
 from corpora.decontamination import Evaluation, read_evaluation
 from corpora.documents import CorpusManifest, read_manifest
 from corpora.encode import TokenShardManifest, encode_shard, join_dataset, open_shard_encoder
 from corpora.encoders.base import Encoder
+from corpora.folder_upload import unpack_folder, wanted_files
 from corpora.pipeline import assemble_corpus
 from corpora.progress import Progress, part_of
 from corpora.readers.source import SourceFile
@@ -122,6 +124,35 @@ def _check_tokenizer(
     }
 
 
+def _import_checkpoint(
+    task: Task, directory: Path, tell: Callable[[Progress], None]
+) -> Mapping[str, Any]:
+    # Loads torch, which nothing else that this process makes needs.
+    from training.importing import import_folder  # noqa: PLC0415
+
+    del tell  # nothing comes of a half
+    directory.mkdir(parents=True)
+    files = {file["filename"]: Path(file["path"]) for file in task["files"]}
+    try:
+        if task["field"] == "archive":
+            ((filename, archive),) = files.items()
+            files = unpack_folder(archive, filename=filename, directory=directory / "unpacked")
+        made = import_folder(wanted_files(files), out=directory, fence=task["fence"])
+    except BadData as error:
+        raise BadData(error.message, code=error.error_code, param=task["field"]) from error
+    tokenizer = directory / "tokenizer"
+    tokenizer.mkdir()
+    (tokenizer / TOKENIZER_FILE).write_bytes(made.tokenizer.json)
+    return {
+        "checkpoint": str(made.checkpoint),
+        "tokenizer": str(tokenizer),
+        "model": made.shape.model_dump(mode="json"),
+        "tokenizer_sha256": made.tokenizer.sha256,
+        "algorithm": made.tokenizer.algorithm,
+        "vocab_size": made.tokenizer.vocab_size,
+    }
+
+
 def _make_shards(
     task: Task, directory: Path, tell: Callable[[Progress], None], kept: _Kept
 ) -> Mapping[str, Any]:
@@ -164,6 +195,7 @@ _MAKERS: Final = {
     "tokenizer": _make_tokenizer,
     "uploaded_tokenizer": _check_tokenizer,
     "dataset": _make_dataset,
+    "uploaded_checkpoint": _import_checkpoint,
 }
 
 

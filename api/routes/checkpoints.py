@@ -11,15 +11,30 @@ from api.deps import Id, Page, Reading, ServiceDep, Writing
 from api.documentation import failures
 from api.guarded_route import GuardedRoute
 from api.schemas.base import Deleted, ListAnswer, list_of
-from api.schemas.checkpoints import CheckpointChanges, CheckpointObject
+from api.schemas.checkpoints import CheckpointBody, CheckpointChanges, CheckpointObject
 from api.views import checkpoint_view, checkpoint_views
 from core.errors import NotFound
 from core.lifecycle import CheckpointStatus
-from services import checkpoints
+from services import checkpoints, imports
 from services.archives import plan_archive
 
 router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"], route_class=GuardedRoute)
 _RESUMES_TRAINING = "training_state/"
+
+
+@router.post(
+    "",
+    status_code=202,
+    operation_id="create_checkpoint",
+    responses=failures(400, 404, 409, 413, 415, 422),
+)
+def create_checkpoint(body: CheckpointBody, uow: Writing, service: ServiceDep) -> CheckpointObject:
+    """Take an uploaded Hugging Face folder, to go on from it: Qwen3 or ModernBERT, safetensors."""
+    if body.archive is not None:
+        checkpoint = imports.create_from_archive(uow, body.archive, doorbell=service.doorbell)
+    else:
+        checkpoint = imports.create_from_files(uow, body.files or (), doorbell=service.doorbell)
+    return checkpoint_view(uow, checkpoint)
 
 
 @router.get("", operation_id="list_checkpoints", responses=failures(422))

@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from api.schemas.base import Answer, RequestBody
+from api.schemas.base import Answer, ObjectId, RequestBody
 from core.clock import unix_seconds
 from db.tables import Checkpoint, CheckpointFile, Job
+
+MAX_FILES = 1000
+
+
+class CheckpointBody(RequestBody):
+    """The body of ``POST /v1/checkpoints``: either `files` or `archive`."""
+
+    files: Annotated[list[ObjectId], Field(min_length=1, max_length=MAX_FILES)] | None = Field(
+        default=None,
+        description="The ids of the files of a Hugging Face folder: Qwen3 or ModernBERT with its "
+        "`config.json`, its `tokenizer.json` and its weights as safetensors",
+    )
+    archive: ObjectId | None = Field(
+        default=None, description="The id of a tar or zip archive of such a folder"
+    )
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        if (self.files is None) == (self.archive is None):
+            raise ValueError("a checkpoint is made of files or of an archive: give one of them")
+        return self
 
 
 class CheckpointChanges(RequestBody):

@@ -19,12 +19,17 @@ class CheckpointRepository(OwnedRepository[Checkpoint]):
     noun = "checkpoint"
     prefix = "ckpt"
 
-    def add_with_files(self, checkpoint: Checkpoint, files: Sequence[CheckpointFile]) -> Checkpoint:
-        """Insert a checkpoint and what is in its folder."""
-        self.add(checkpoint)
+    def add_files(self, files: Sequence[CheckpointFile]) -> None:
+        """Insert what is in the folder of a checkpoint."""
         self._session.add_all(files)
         self._session.flush()
-        return checkpoint
+
+    def being_made(self) -> list[Checkpoint]:
+        """Those that are still to be made of uploaded files, oldest first."""
+        query = self._owned(select(Checkpoint)).where(
+            Checkpoint.status.in_([CheckpointStatus.QUEUED, CheckpointStatus.PROCESSING])
+        )
+        return list(self._session.scalars(query.order_by(Checkpoint.id)))
 
     def of_job(
         self, job_id: str, *, status: CheckpointStatus = CheckpointStatus.COMPLETE

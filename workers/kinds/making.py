@@ -1,4 +1,4 @@
-"""Corpora, tokenizers and datasets: made by corpus processes, put into the store, then committed.
+"""What corpus processes make: put into the store, then committed.
 
 Whoever holds one of them is its coordinator. It plans the pieces, works along with whoever helps,
 and puts together what has come of them. What is in the store already is not made again, so an
@@ -16,7 +16,7 @@ from core.errors import BadData, Conflict, NotFound
 from core.lifecycle import PieceStage, ResourceStatus
 from corpora.documents import MANIFEST_NAME, CorpusManifest
 from corpora.split_names import SPLIT_NAMES
-from db.tables import Corpus, Dataset, Tokenizer
+from db.tables import Checkpoint, Corpus, Dataset, Tokenizer
 from services import datasets, making, pieces
 from services.attempts import Claim
 from services.making import MadeCorpus, MadeDataset, MadeTokenizer
@@ -26,6 +26,7 @@ from workers.heartbeat import Heartbeat
 from workers.kinds.coordinating import AskedToLeave, work_along
 from workers.kinds.corpus_child import CorpusChild, Unfinished
 from workers.kinds.corpus_progress import ProgressBoard
+from workers.kinds.importing import import_checkpoint
 from workers.kinds.sources import bring, bring_shards, bring_tokenizer, find_sources
 from workers.kinds.unfinished import settle_unfinished
 from workers.workplace import Workplace
@@ -34,7 +35,7 @@ _MADE_CORPUS: Final = "corpus"
 
 
 def make(place: Workplace, claim: Claim, *, heartbeat: Heartbeat) -> None:
-    """Carry out an attempt at a corpus, a tokenizer or a dataset."""
+    """Carry out an attempt at a corpus, a tokenizer, a dataset or an uploaded checkpoint."""
     with place.database.unit_of_work(claim.project_id, write=True) as uow:
         subject = making.start(uow, claim)
         uow.commit()
@@ -48,6 +49,10 @@ def make(place: Workplace, claim: Claim, *, heartbeat: Heartbeat) -> None:
                     _make_tokenizer(attempt, subject)
                 case Dataset():
                     _make_dataset(attempt, subject)
+                case Checkpoint():
+                    import_checkpoint(
+                        place, claim, subject, child, heartbeat=heartbeat, board=attempt.board
+                    )
         except AskedToLeave:
             _leave(place, claim, heartbeat)
         except BadData as error:

@@ -260,8 +260,8 @@ def test_the_latest_checkpoint_is_the_complete_one_of_the_last_step(uow: UnitOfW
 def test_a_checkpoint_knows_its_files_and_takes_them_along(uow: UnitOfWork) -> None:
     checkpoint = new_checkpoint("job_1", 1)
     names = ["model.safetensors", "config.json", "training_state/state.json"]
-    uow.checkpoints.add_with_files(
-        checkpoint,
+    uow.checkpoints.add(checkpoint)
+    uow.checkpoints.add_files(
         [
             CheckpointFile(checkpoint_id=checkpoint.id, name=name, num_bytes=1, sha256="aa")
             for name in names
@@ -335,9 +335,9 @@ def test_what_another_project_owns_does_not_exist(database: Database, other_proj
             Tokenizer(name="t", corpus_id=corpus.id, algorithm="bpe", requested_vocab_size=None)
         )
         checkpoint = new_checkpoint(job.id, 1)
-        uow.checkpoints.add_with_files(
-            checkpoint,
-            [CheckpointFile(checkpoint_id=checkpoint.id, name="a", num_bytes=1, sha256="aa")],
+        uow.checkpoints.add(checkpoint)
+        uow.checkpoints.add_files(
+            [CheckpointFile(checkpoint_id=checkpoint.id, name="a", num_bytes=1, sha256="aa")]
         )
         uow.work.add(Work(kind=WorkKind.JOB, subject_id=job.id, queue="train.1"))
         uow.probes.record(job.id, step=1, continuations=[], fillings=[])

@@ -73,7 +73,9 @@ class House:
         return Settings(**self.settings)
 
     def upload(self, text: str, *, filename: str = "story.txt") -> str:
-        data = text.encode()
+        return self.upload_bytes(text.encode(), filename=filename)
+
+    def upload_bytes(self, data: bytes, *, filename: str) -> str:
         with self.database.unit_of_work(write=True) as uow:
             blob = Blob(key="", num_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
             blob.key = keys.file_blob(blob.id)
