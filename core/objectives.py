@@ -23,6 +23,7 @@ MAX_PARTS: Final = 16
 MAX_STAGES: Final = 16
 SIMPLE_NAMES: Final = ("causal", "masked", "span_corruption", "fill_in_the_middle")
 _MIX, _STAGES = "mix", "stages"
+_DOCUMENT_MASK: Final = "Keep documents that share a window from looking at each other"
 
 
 def named_objective(value: object) -> object:
@@ -61,6 +62,7 @@ class CausalObjective(Frozen):
     architecture: ClassVar[Architecture] = "decoder"
 
     type: Literal["causal"] = "causal"
+    document_mask: bool = Field(default=False, description=_DOCUMENT_MASK)
 
     @property
     def label(self) -> str:
@@ -124,6 +126,7 @@ class FillInTheMiddleObjective(Frozen):
     within_words: float = Field(
         default=0.1, ge=0, le=1, description="Share of the cuts that fall within a word"
     )
+    document_mask: bool = Field(default=False, description=_DOCUMENT_MASK)
 
     @property
     def label(self) -> str:

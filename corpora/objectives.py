@@ -36,14 +36,25 @@ def remover_for(
             remover_for(part.objective, vocabulary=vocabulary, context_length=context_length)
             for part in objective.parts
         )
-        return MixedRemover(parts, objective.shares)
+        return MixedRemover(parts, objective.shares, document_mask=has_document_mask(objective))
     if isinstance(objective, CausalObjective):
-        return CausalRemover(context_length)
+        return CausalRemover(context_length, document_mask=objective.document_mask)
     if isinstance(objective, MaskedObjective):
         return MaskedRemover(context_length, objective, vocabulary)
     if isinstance(objective, FillInTheMiddleObjective):
         return MiddleRemover(context_length, objective, vocabulary)
     return SpanRemover(context_length, objective, vocabulary)
+
+
+def has_document_mask(objective: AnyObjective) -> bool:
+    """Whether documents that share a window are kept apart, in any part or stage."""
+    if isinstance(objective, StagedObjective):
+        return any(has_document_mask(stage.objective) for stage in objective.stages)
+    if isinstance(objective, MixObjective):
+        return any(has_document_mask(part.objective) for part in objective.parts)
+    return isinstance(objective, CausalObjective | FillInTheMiddleObjective) and (
+        objective.document_mask
+    )
 
 
 def stages_of(objective: AnyObjective) -> tuple[Stage, ...]:

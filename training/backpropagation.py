@@ -39,7 +39,11 @@ class Backpropagation:
     def run(self, part: MicroBatch) -> Tensor:
         """Forward and backward; the part's share of the step's loss, a scalar."""
         loss = self._loss(
-            part.input_ids, labels=part.labels, weights=part.weights, positions=part.positions
+            part.input_ids,
+            labels=part.labels,
+            weights=part.weights,
+            positions=part.positions,
+            documents=part.documents,
         )
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()

@@ -35,6 +35,9 @@ class Batch:
     """Where the removed tokens stood, ``(B, K)``; None if every place is predicted."""
     loss_mask: NDArray[np.bool_]
     """Which labels count, in the shape of ``labels``; padding does not."""
+    documents: NDArray[np.int32] | None
+    """The number, within its window, of the document that each token is of, ``(B, T)``; None if
+    tokens may look at other documents."""
     num_tokens: int
     """B times T, whatever they are: what a budget counts."""
 
@@ -130,6 +133,7 @@ class Loader:
             labels=made.labels,
             positions=made.positions,
             loss_mask=made.loss_mask,
+            documents=made.documents,
             num_tokens=made.input_ids.size,
         )
 

@@ -27,6 +27,8 @@ class MicroBatch:
     """Shaped as ``labels``; all weights of a step add up to 1."""
     positions: Tensor | None
     """``(B, K)``."""
+    documents: Tensor | None = None
+    """``(B, T)``; None where tokens may look at other documents."""
 
 
 def micro_batches(batch: Batch, *, size: int, device: torch.device) -> Iterator[MicroBatch]:
@@ -41,4 +43,7 @@ def micro_batches(batch: Batch, *, size: int, device: torch.device) -> Iterator[
             positions=None
             if batch.positions is None
             else torch.from_numpy(batch.positions[part]).to(device),
+            documents=None
+            if batch.documents is None
+            else torch.from_numpy(batch.documents[part]).to(device),
         )

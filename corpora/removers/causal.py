@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from corpora.removers.samples import Reading, Samples
+from corpora.removers.samples import Reading, Samples, document_numbers
 from corpora.vocabulary import PAD
 
 
@@ -44,6 +44,8 @@ class CausalRemover(CausalWindows):
     model learns to stop.
     """
 
+    document_mask: bool = False
+
     def remove(
         self,
         tokens_WR: NDArray[np.int64],
@@ -52,12 +54,13 @@ class CausalRemover(CausalWindows):
         samples: NDArray[np.int64],  # noqa: ARG002 - likewise
     ) -> Samples:
         """Shift each window by one token."""
-        labels_WT = tokens_WR[:, 1:]
+        input_ids_WT, labels_WT = tokens_WR[:, :-1], tokens_WR[:, 1:]
         return Samples(
-            input_ids=tokens_WR[:, :-1],
+            input_ids=input_ids_WT,
             labels=labels_WT,
             positions=None,
             loss_mask=labels_WT != PAD,
+            documents=document_numbers(input_ids_WT) if self.document_mask else None,
         )
 
     def read(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from core.objectives import FillInTheMiddleObjective
 from corpora.counter_random import Use, random_shares, sample_keys
 from corpora.removers.causal import CausalWindows
-from corpora.removers.samples import Reading, Samples
+from corpora.removers.samples import Reading, Samples, document_numbers
 from corpora.removers.spliced import Source
 from corpora.removers.words import segment_starts, word_starts
 from corpora.vocabulary import (
@@ -138,13 +138,14 @@ class MiddleRemover(CausalWindows):
         """Move the middles of some documents, other ones for every sample index."""
         plan = self._plan(tokens_WR, seed=seed, samples=samples)
         sequences = self._rearranged(plan, num_windows=len(tokens_WR))
-        labels_WT = sequences[:, 1:]
+        input_ids_WT, labels_WT = sequences[:, :-1], sequences[:, 1:]
         is_control = (labels_WT >= FIM_PREFIX) & (labels_WT <= FIM_PAD)
         return Samples(
-            input_ids=sequences[:, :-1],
+            input_ids=input_ids_WT,
             labels=labels_WT,
             positions=None,
             loss_mask=~is_control & (labels_WT != PAD),
+            documents=document_numbers(input_ids_WT) if self.objective.document_mask else None,
         )
 
     def read(

@@ -6,7 +6,7 @@ Shape suffixes: W windows, R tokens read for a window, T context length, L label
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ class MixedRemover:
     parts: tuple[Remover, ...]
     shares: tuple[float, ...]
     """Of each part; together 1."""
+    document_mask: bool = False
+    """Whether some part keeps documents apart."""
 
     @property
     def context_length(self) -> int:
@@ -64,12 +66,16 @@ class MixedRemover:
             else np.full((num_windows, num_labels), NOWHERE, dtype=np.int64),
             loss_mask=np.zeros((num_windows, num_labels or length), dtype=np.bool_),
         )
+        # whose part does not ask for it looks at its whole window, as one document
+        documents_WT = np.zeros((num_windows, length), dtype=np.int32)
         for part, rows in self._by_part(seed=seed, samples=samples):
             made = part.remove(
                 tokens_WR[rows, : part.tokens_read], seed=seed, samples=samples[rows]
             )
             _place(made, rows, mixed)
-        return mixed
+            if made.documents is not None:
+                documents_WT[rows] = made.documents
+        return replace(mixed, documents=documents_WT) if self.document_mask else mixed
 
     def read(
         self, tokens_WR: NDArray[np.int64], *, seed: int, samples: NDArray[np.int64]

@@ -11,8 +11,16 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from corpora.vocabulary import END_OF_TEXT
+
 NOWHERE: Final = 0
 """The place that padding among the labels points at."""
+
+
+def document_numbers(input_ids_WT: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Which document of its window each token is of, int32 [W, T]; each begins with its mark."""
+    is_mark_WT = input_ids_WT == END_OF_TEXT
+    return np.cumsum(is_mark_WT, axis=1, dtype=np.int32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,6 +35,9 @@ class Samples:
     """Where in the input each label is predicted, ascending, [W, L]; None: everywhere, L = T."""
     loss_mask: NDArray[np.bool_]
     """Which labels count, [W, L]."""
+    documents: NDArray[np.int32] | None = None
+    """The number, within its window, of the document that each token of the input is of, [W, T].
+    None: a token may look at those of other documents."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

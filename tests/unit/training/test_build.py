@@ -82,7 +82,7 @@ OBJECTIVES: dict[str, Objective] = {
                 objective=MixObjective(
                     parts=(
                         MixedPart(objective=SpanCorruptionObjective()),
-                        MixedPart(objective=FillInTheMiddleObjective()),
+                        MixedPart(objective=FillInTheMiddleObjective(document_mask=True)),
                     )
                 )
             ),

@@ -42,7 +42,7 @@ class Notices(SilentReporter):
 def batch() -> Batch:
     ids = np.random.default_rng(0).integers(64, 96, (8, 17))
     mask = np.ones((8, 16), np.bool_)
-    return Batch(ids[:, :-1], ids[:, 1:], None, mask, num_tokens=ids[:, 1:].size)
+    return Batch(ids[:, :-1], ids[:, 1:], None, mask, None, num_tokens=ids[:, 1:].size)
 
 
 def cramped(*, room: int) -> LanguageModel:

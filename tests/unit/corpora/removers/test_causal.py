@@ -19,3 +19,12 @@ def test_causal_padding_is_no_label_but_the_end_of_a_document_is() -> None:
     tokens = np.array([[END_OF_TEXT, 100, END_OF_TEXT, PAD, PAD]])
     made = CausalRemover(4).remove(tokens, seed=0, samples=np.arange(1))
     assert made.loss_mask.tolist() == [[True, True, False, False]]
+
+
+def test_documents_of_a_window_are_numbered_if_they_are_to_be_kept_apart() -> None:
+    tokens = np.array([[100, END_OF_TEXT, 101, 102, END_OF_TEXT, 103]])
+    remover = CausalRemover(5, document_mask=True)
+    made = remover.remove(tokens, seed=0, samples=np.arange(1))
+    assert made.documents is not None
+    assert made.documents.tolist() == [[0, 1, 1, 1, 2]]
+    assert CausalRemover(5).remove(tokens, seed=0, samples=np.arange(1)).documents is None

@@ -218,3 +218,17 @@ def test_shapes_are_the_same_whatever_the_text(tokens: list[int]) -> None:
     remover = middles(rate=1, within_words=1, context_length=16)
     _, sequences = sequences_of(Stream([END_OF_TEXT, *tokens]), remover)
     assert sequences.shape[1] == 17
+
+
+def test_what_surrounds_a_middle_is_of_its_document() -> None:
+    source = stream_of(*["The cat sat on the mat and the dog lay by the door."] * 200)
+    windows = TokenWindows(source, middles(rate=1, document_mask=True))
+    made = windows.samples(np.arange(20), seed=1)
+    assert made.documents is not None
+    rows, places = np.nonzero(made.input_ids == FIM_MIDDLE)
+    assert len(rows) > 20
+    for row, place in zip(rows, places, strict=True):
+        before = made.input_ids[row, :place]
+        begin = np.flatnonzero(before == FIM_PREFIX)[-1]
+        assert made.documents[row, begin] == made.documents[row, place]
+    assert (np.diff(made.documents, axis=1) == (made.input_ids[:, 1:] == END_OF_TEXT)).all()

@@ -13,7 +13,7 @@ from corpora.removers.masked import MaskedRemover
 from corpora.removers.mixed import MixedRemover
 from corpora.removers.samples import Remover
 from corpora.removers.span_corruption import SpanRemover
-from corpora.vocabulary import FIM_PREFIX, SEP
+from corpora.vocabulary import END_OF_TEXT, FIM_PREFIX, SEP
 from corpora.windows import TokenWindows
 from tests.tiny_text import stream, vocabulary
 
@@ -83,3 +83,21 @@ def test_readings_are_those_of_the_parts() -> None:
     for reading, ids in zip(windows.readings(indices, seed=1), made.input_ids, strict=True):
         is_plain = SEP not in ids and FIM_PREFIX not in ids
         assert (reading.gaps == ()) == is_plain
+
+
+def test_parts_that_do_not_ask_look_at_their_whole_window() -> None:
+    parts = (CausalRemover(LENGTH, document_mask=True), CausalRemover(LENGTH))
+    mix = MixedRemover(parts, shares=(0.5, 0.5), document_mask=True)
+    made = TokenWindows(stream(), mix).samples(np.arange(200), seed=1)
+    assert made.documents is not None
+    has_second_document = (made.input_ids[:, 1:] == END_OF_TEXT).any(axis=1)
+    numbers = made.documents[has_second_document].max(axis=1)
+    assert 0 < np.count_nonzero(numbers) < len(numbers)
+    assert (
+        decoder_mix()
+        .remove(
+            TokenWindows(stream(), decoder_mix()).read(np.arange(2)), seed=1, samples=np.arange(2)
+        )
+        .documents
+        is None
+    )
