@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+from core.energy_estimate import estimated_kilowatt_hours
 from core.sizing import flops_per_token, num_parameters
 from core.spec import JobSpec, ModelShape
+from models.card_data import data_section
 
 _WARNING: Final = """\
 This is a **base model**: it was trained only to put removed words back, on the text named below.
@@ -30,6 +33,11 @@ tokenizer = AutoTokenizer.from_pretrained("this folder")
 model = AutoModelForMaskedLM.from_pretrained("this folder")
 ```""",
 }
+_DEVICE: Final = {"cpu": "a CPU", "cuda": "a GPU"}
+_ESTIMATED: Final = (
+    "estimated from these operations and not measured: of the processor alone, within a factor of "
+    "three or so"
+)
 _TASK: Final = {"decoder": "text-generation", "encoder": "fill-mask"}
 
 
@@ -49,6 +57,8 @@ def model_card(
     metrics: Mapping[str, float],
     samples: Sequence[Sample],
     provenance: Mapping[str, Any],
+    device: Literal["cpu", "cuda"],
+    precision: Literal["fp32", "bf16"],
 ) -> str:
     """``README.md``, with the YAML header that the Hugging Face hub reads.
 
@@ -58,19 +68,24 @@ def model_card(
         tokens: Tokens trained on so far.
         metrics: The latest evaluation.
         samples: What the model says to the fixed prompts and blanks.
-        provenance: Where everything came from: ids, file names, digests, licences; told in full.
+        provenance: Where everything came from: names, digests, licences, statistics; told in full.
+        device: What it was trained on.
+        precision: Of the matrix products.
     """
     shape = spec.model
     flops = tokens * flops_per_token(shape)
-    training = (
-        f"{step:,} steps, {tokens:,} tokens, {flops:.3g} floating-point operations; objective "
-        f"`{spec.objective.label}`, {spec.batch_tokens:,} tokens a step, optimizer "
-        f"`{spec.optimizer.name}` at {spec.optimizer.learning_rate:g}, seed {spec.seed}."
-    )
+    kilowatt_hours = estimated_kilowatt_hours(flops, device=device, precision=precision)
+    training = [
+        f"- {step:,} steps of {spec.batch_tokens:,} tokens: {tokens:,} tokens",
+        f"- objective: {spec.objective.label}",
+        f"- optimizer: {spec.optimizer.name} at {spec.optimizer.learning_rate:g}, seed {spec.seed}",
+        f"- {flops:.2e} floating-point operations, in {precision} on {_DEVICE[device]}",
+        f"- energy: about {kilowatt_hours:.1g} kWh, {_ESTIMATED}",
+    ]
     if spec.start is not None:
-        training += (
-            f" It began with the weights of checkpoint `{spec.start.checkpoint}` (sha256 "
-            f"`{spec.start.weights_sha256}`), whose own training is not counted here."
+        training.append(
+            f"- began with the weights of checkpoint `{spec.start.checkpoint}` (sha256 "
+            f"`{spec.start.weights_sha256}`), whose own training is not counted here"
         )
     sections = [
         _header(shape),
@@ -78,15 +93,16 @@ def model_card(
         _WARNING,
         f"## Use\n\n{_USE[shape.architecture]}",
         f"## Model\n\n{_described(shape)}",
-        f"## Training\n\n{training}",
+        f"## Data\n\n{data_section(spec, provenance)}",
+        "\n".join(["## Training\n", *training]),
         f"## Evaluation\n\n{_table(metrics)}",
     ]
     if samples:
         lines = "\n".join(f"- {_quoted(s.given)} → {_quoted(s.made)}" for s in samples)
         sections.append(f"## Samples\n\n{lines}")
     if provenance:
-        sections.append(f"## Data\n\n{_code(provenance)}")
-    sections.append(f"## Spec\n\n{_code(spec.model_dump(mode='json'))}")
+        sections.append(_folded("Everything that is known about the data", provenance))
+    sections.append(_folded("The spec, complete", spec.model_dump(mode="json")))
     return "\n\n".join(sections) + "\n"
 
 
@@ -142,6 +158,8 @@ def _quoted(text: str) -> str:
     return f"`{json.dumps(text, ensure_ascii=False).replace('`', chr(0x2BC))}`"
 
 
-def _code(content: Mapping[str, Any]) -> str:
+def _folded(title: str, content: Mapping[str, Any]) -> str:
+    """JSON that a reader may open, between more backticks than it holds itself."""
     text = json.dumps(content, ensure_ascii=False, indent=2, sort_keys=True, default=str)
-    return f"```json\n{text}\n```"
+    fence = "`" * max(4, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"<details>\n<summary>{title}</summary>\n\n{fence}json\n{text}\n{fence}\n\n</details>"

@@ -85,6 +85,8 @@ class Saver:
                 ],
                 **self.provenance,
             },
+            device=state.execution.device,
+            precision=state.execution.precision,
         )
 
 

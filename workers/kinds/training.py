@@ -138,6 +138,7 @@ def _provenance(uow: UnitOfWork, corpus: Corpus) -> dict[str, Any]:
     return {
         "corpus": corpus.name,
         "corpus_digest": corpus.digest,
+        "license": corpus.metadata_.get("license") or corpus.metadata_.get("licence"),
         "files": [
             {"filename": known[file_id].filename, "sha256": known[file_id].sha256}
             for file_id in file_ids
