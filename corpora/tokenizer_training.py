@@ -206,7 +206,7 @@ def _learn_wordpiece(
 
 def _learn_unigram(counts: Mapping[bytes, int], wanted: int, tell: OnLearned) -> tuple[bytes, int]:
     found = learn_pieces(counts, num_pieces=wanted - NUM_SPECIAL_TOKENS, on_progress=tell)
-    reached = _rounded_down(NUM_SPECIAL_TOKENS + len(found))
+    reached = _rounded_down_unless(wanted, NUM_SPECIAL_TOKENS + len(found))
     if NUM_SPECIAL_TOKENS + len(found) > reached:
         found = learn_pieces(counts, num_pieces=reached - NUM_SPECIAL_TOKENS)
     specials = [(token, 0.0) for token in SPECIAL_TOKENS]
@@ -237,12 +237,12 @@ def _byte_pairs(counts: Mapping[bytes, int], wanted: int, tell: OnLearned) -> tu
         vocab_size=wanted,
         on_merges=lambda num_merges: tell(num_merges / wanted),
     )
-    reached = len(learned.tokens)
-    return learned, reached if reached == wanted else _rounded_down(reached)
+    return learned, _rounded_down_unless(wanted, len(learned.tokens))
 
 
-def _rounded_down(vocab_size: int) -> int:
-    return vocab_size // VOCAB_SIZE_STEP * VOCAB_SIZE_STEP
+def _rounded_down_unless(wanted: int, found: int) -> int:
+    """A size that was asked for is kept as it is; what the text gives is rounded."""
+    return found if found == wanted else found // VOCAB_SIZE_STEP * VOCAB_SIZE_STEP
 
 
 def _special_or(written: list[str], id_: int) -> str:

@@ -146,6 +146,13 @@ def test_by_default_the_text_decides_and_more_than_it_gives_is_refused(
 
 
 @pytest.mark.parametrize("algorithm", TOKENIZER_ALGORITHMS)
+def test_a_size_that_is_asked_for_need_not_be_a_multiple_of_64(
+    corpus: Path, algorithm: str
+) -> None:
+    assert train(corpus, 500, algorithm).vocab_size == 500
+
+
+@pytest.mark.parametrize("algorithm", TOKENIZER_ALGORITHMS)
 @pytest.mark.parametrize("text", ["a", "hello"])
 def test_even_the_smallest_text_gives_a_tokenizer_and_a_dataset(
     tmp_path: Path, text: str, algorithm: str
