@@ -55,7 +55,7 @@ def rehearse(
                 execution,
                 error,
                 shape=model.shape,
-                num_sequences=len(batches[0].input_ids),
+                batches=batches,
             )
             if lesser is None:
                 raise
@@ -81,17 +81,23 @@ def _run(
 
 
 def _lesser(
-    execution: Execution, error: RuntimeError, *, shape: ModelShape, num_sequences: int
+    execution: Execution, error: RuntimeError, *, shape: ModelShape, batches: Sequence[Batch]
 ) -> Execution | None:
     """What asks less of the machine and may get around ``error``; None if nothing does."""
     if _is_out_of_memory(error):
         size = execution.micro_batch
         if size == 1:
             return None
-        return replace(execution, micro_batch=largest_divisor(num_sequences, limit=size // 2))
+        half = largest_divisor(len(batches[0].input_ids), limit=size // 2)
+        return replace(execution, micro_batch=half)
     if not execution.compiled:
         return None
-    attention = attention_kernel(shape, device=execution.device, compiled=False)
+    attention = attention_kernel(
+        shape,
+        has_document_mask=any(batch.documents is not None for batch in batches),
+        device=execution.device,
+        compiled=False,
+    )
     return replace(execution, compiled=False, attention=attention)
 
 

@@ -17,6 +17,7 @@ import torch
 from core.errors import InvalidRequest
 from core.sizing import flops_per_token, largest_divisor
 from core.spec import JobSpec, ModelShape
+from corpora.objectives import has_document_mask
 from models.attention import Kernel
 from training.compiling import can_compile
 
@@ -104,7 +105,12 @@ def decide_execution(spec: JobSpec, *, num_steps: int | None = None) -> Executio
         micro_batch=_micro_batch(spec, device),
         threads=threads,
         compiled=compiled,
-        attention=attention_kernel(spec.model, device=device, compiled=compiled),
+        attention=attention_kernel(
+            spec.model,
+            has_document_mask=has_document_mask(spec.objective),
+            device=device,
+            compiled=compiled,
+        ),
     )
 
 
@@ -122,17 +128,18 @@ def keep_execution(
     return next(of_this_kind, here)
 
 
-def attention_kernel(shape: ModelShape, *, device: DeviceKind, compiled: bool) -> Kernel:
+def attention_kernel(
+    shape: ModelShape, *, has_document_mask: bool, device: DeviceKind, compiled: bool
+) -> Kernel:
     """The fastest kernel for what a model's tokens look at (docs/log.md).
 
-    Most of an encoder's layers look 64 tokens around: torch's own attention computes the whole
-    square all the same.
+    Most of an encoder's layers look 64 tokens around, and documents that are kept apart do not look
+    at each other: torch's own attention computes the whole square all the same.
     """
-    if shape.architecture == "encoder":
-        if device == "cpu":
-            return "blocks"
-        return "flex" if compiled else "sdpa"
-    return "blocks" if device == "cpu" and compiled else "sdpa"
+    sees_little = shape.architecture == "encoder" or has_document_mask
+    if device == "cpu":
+        return "blocks" if sees_little or compiled else "sdpa"
+    return "flex" if sees_little and compiled else "sdpa"
 
 
 def cpu_has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import InvalidRequest
-from core.objectives import CausalObjective
+from core.objectives import Architecture, CausalObjective
 from core.spec import (
     Budget,
     CheckpointSpec,
@@ -13,6 +13,7 @@ from core.spec import (
     ModelShape,
     OptimizerSpec,
 )
+from models.attention import Kernel
 from training import execution as execution_module
 from training.execution import (
     Execution,
@@ -147,7 +148,27 @@ def test_fp32_on_a_cpu_is_not_compiled() -> None:
 def test_attention_goes_by_blocks_where_torchs_own_looks_at_more_than_it_must() -> None:
     assert decide_execution(spec(), num_steps=1).attention == "sdpa"
     assert decide_execution(spec(), num_steps=10**9).attention == "blocks"
-    encoder = spec().model.model_copy(update={"architecture": "encoder"})
-    assert attention_kernel(encoder, device="cpu", compiled=False) == "blocks"
-    assert attention_kernel(encoder, device="cuda", compiled=True) == "flex"
-    assert attention_kernel(encoder, device="cuda", compiled=False) == "sdpa"
+    apart = spec().model_copy(update={"objective": CausalObjective(document_mask=True)})
+    assert decide_execution(apart, num_steps=1).attention == "blocks"
+
+
+@pytest.mark.parametrize(
+    ("architecture", "has_document_mask", "compiled", "expected"),
+    [
+        ("encoder", False, True, "flex"),
+        ("encoder", False, False, "sdpa"),
+        ("decoder", True, True, "flex"),
+        ("decoder", False, True, "sdpa"),
+    ],
+)
+def test_a_gpu_attends_by_a_kernel_of_its_own_where_it_can_be_compiled(
+    architecture: Architecture,
+    has_document_mask: bool,  # noqa: FBT001 - a parameter
+    compiled: bool,  # noqa: FBT001 - a parameter
+    expected: Kernel,
+) -> None:
+    shape = spec().model.model_copy(update={"architecture": architecture})
+    chosen = attention_kernel(
+        shape, has_document_mask=has_document_mask, device="cuda", compiled=compiled
+    )
+    assert chosen == expected
