@@ -27,6 +27,7 @@ from core.spec import (
     MAX_VOCAB_SIZE,
     MAX_WIDTH,
     Budget,
+    EarlyStoppingSpec,
     Precision,
     ResourcesSpec,
 )
@@ -185,6 +186,9 @@ class EvaluationRequest(Frozen):
             str, Field(min_length=1, max_length=MAX_PROMPT_LENGTH), AfterValidator(_has_a_gap)
         ]
     ] = Field(default=[], max_length=MAX_PROMPTS)
+    early_stopping: EarlyStoppingSpec | None = Field(
+        default=None, description="End the job once held-out text no longer becomes easier"
+    )
 
 
 class CheckpointRequest(Frozen):

@@ -88,11 +88,12 @@ class DesiredStatus(StrEnum):
 
 
 class StopReason(StrEnum):
-    """Why a child process is asked to stop at its next safe point."""
+    """Why a child process stops at its next safe point: it is asked to, or sees no use in more."""
 
     CANCEL = "cancel"
     PAUSE = "pause"
     DRAIN = "drain"
+    EARLY_STOPPING = "early_stopping"  # nobody asks for it: held-out text became no easier
 
 
 class ExitCode(IntEnum):

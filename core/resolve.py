@@ -142,6 +142,7 @@ def resolve(
                 prompts=tuple(request.evaluation.prompts) if architecture == "decoder" else (),
                 blanks=tuple(request.evaluation.blanks) if _fills(request, architecture) else (),
                 max_tokens=_evaluation_tokens(num_steps * batch_tokens),
+                early_stopping=request.evaluation.early_stopping,
             ),
             checkpoints=CheckpointSpec(
                 every_steps=request.checkpoints.every_steps

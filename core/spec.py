@@ -134,6 +134,15 @@ class ScheduleSpec(Frozen):
     decay: float = Field(default=0.4, ge=0, le=1, description="Share of the budget (wsd)")
 
 
+class EarlyStoppingSpec(Frozen):
+    """When a job ends before its budget is spent: held-out text has not become easier for long."""
+
+    patience: int = Field(ge=1, le=10**6, description="Evaluations in a row without a gain")
+    min_delta: float = Field(
+        default=0.0, ge=0, le=100, description="What counts as one, of the metric that decides"
+    )
+
+
 class EvaluationSpec(Frozen):
     """What is measured on held-out text, and when; always once more at the end."""
 
@@ -150,6 +159,7 @@ class EvaluationSpec(Frozen):
     max_tokens: int = Field(
         default=131_072, ge=1, le=10**9, description="Most held-out tokens read at each evaluation"
     )
+    early_stopping: EarlyStoppingSpec | None = Field(default=None, exclude_if=_is_none)
 
 
 class CheckpointSpec(Frozen):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from core.lifecycle import AttemptOutcome, DesiredStatus, ExitCode, JobStatus
+from core.lifecycle import AttemptOutcome, DesiredStatus, ExitCode, JobStatus, StopReason
 from core.sizing import largest_divisor
 from core.spec import JobSpec
 from db.repositories.metrics import MetricPoint
@@ -18,6 +18,10 @@ from services.doorbell import Doorbell
 from storage.base import Store
 
 BUDGET_SPENT: Final = "budget"
+_SUCCESSES: Final[Mapping[str, str]] = {
+    BUDGET_SPENT: "has spent its budget",
+    StopReason.EARLY_STOPPING: "has stopped learning and ended early",
+}
 _DISK_IS_FULL: Final = "the disk is full"
 _ENDINGS: Final[Mapping[AttemptOutcome, str]] = {
     AttemptOutcome.COMPLETED: "was completed",
@@ -174,21 +178,22 @@ def warn(uow: UnitOfWork, job: Job, *, code: str, message: str, data: Mapping[st
     )
 
 
-def succeed(uow: UnitOfWork, claim: Claim) -> None:
-    """The budget is spent, the last checkpoint committed. The event is the job's last."""
+def succeed(uow: UnitOfWork, claim: Claim, *, stop_reason: str = BUDGET_SPENT) -> None:
+    """The job has its result, and the last checkpoint is committed. The event is the job's last."""
     uow.work.require(claim.work_id, fence=claim.fence)
     job = uow.jobs.get(claim.subject_id, lock=True)
     job.status = JobStatus.SUCCEEDED
-    job.stop_reason = BUDGET_SPENT
+    job.stop_reason = stop_reason
     job.phase = None
     job.status_reason = None
     job.finished_at = uow.now()
     attempts.complete(uow, claim)
     uow.record_event(
         "job.succeeded",
-        message=f"Job {job.name!r} has spent its budget after {job.step} steps.",
+        message=f"Job {job.name!r} {_SUCCESSES[stop_reason]} after {job.step} steps.",
         job_id=job.id,
         data={
+            "stop_reason": stop_reason,
             "step": job.step,
             "tokens": job.tokens,
             "metrics": job.metrics,

@@ -73,7 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> ExitCode:
         return _failed(error.message, ExitCode.DIVERGED)
     except (PretrainerError, OSError) as error:
         return _failed(str(error), ExitCode.BAD_DATA)
-    return ExitCode.DONE if reason is None else ExitCode.DRAINED
+    if reason is StopReason.EARLY_STOPPING:
+        _say("held-out text became no easier: stopped early")
+    return ExitCode.DRAINED if reason is StopReason.DRAIN else ExitCode.DONE
 
 
 class InterruptSignal:

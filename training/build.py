@@ -15,6 +15,7 @@ from core.sizing import flops_per_token, num_parameters
 from core.spec import JobSpec
 from models.architectures import empty_model, new_model
 from models.language_model import LanguageModel
+from training.background_saver import BackgroundSaver
 from training.data import open_data, vocabulary_for
 from training.dry_run import rehearse
 from training.examiner import Examiner
@@ -140,7 +141,7 @@ def train(
         loader=loader,
         state=state,
         examiner=examiner,
-        save=saver.save,
+        saver=BackgroundSaver(saver),
         rollback=rollback,
         reporter=reporter,
         stop=stop,

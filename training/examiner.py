@@ -33,9 +33,9 @@ class Examiner:
     execution: Execution
     reporter: Reporter
 
-    def evaluate(self, model: LanguageModel, *, is_last: bool) -> dict[str, float]:
-        """See :func:`training.evaluation.evaluate_corpora`; at last, what it knows by heart too."""
-        values = evaluate_corpora(
+    def evaluate(self, model: LanguageModel) -> dict[str, float]:
+        """See :func:`training.evaluation.evaluate_corpora`."""
+        return evaluate_corpora(
             _Heard(model, self.reporter),
             datasets=self.data.by_corpus,
             spec=self.spec,
@@ -43,7 +43,6 @@ class Examiner:
             micro_batch=self.execution.micro_batch,
             device=self.execution.torch_device,
         )
-        return {**values, **self._memorized(model)} if is_last else values
 
     def probe(self, model: LanguageModel) -> Samples:
         """See :func:`training.probes.probe`."""
@@ -56,7 +55,7 @@ class Examiner:
         )
         return Samples(continuations, fillings)
 
-    def _memorized(self, model: LanguageModel) -> dict[str, float]:
+    def memorized(self, model: LanguageModel) -> dict[str, float]:
         """``validation/memorization_rate`` of a decoder; an encoder says no text."""
         shape = self.spec.model
         if shape.architecture != "decoder" or not can_be_measured(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from time import perf_counter
 
@@ -12,12 +14,15 @@ import torch
 from core.lifecycle import StopReason
 from core.spec import JobSpec
 from models.language_model import LanguageModel
+from training.background_saver import BackgroundSaver
 from training.backpropagation import Backpropagation
 from training.examiner import Examiner
+from training.garbage import collected_on_request
 from training.loader import Loader
 from training.micro_batches import micro_batches
 from training.optimizers import Optimizer
-from training.ports import Reporter, SavedCheckpoint, StopSignal
+from training.ports import Reporter, StopSignal
+from training.prefetch import Prefetch
 from training.rollback import Rollback, is_firm
 from training.schedules import budget_progress, learning_rate_factor
 from training.state import TrainingState
@@ -41,7 +46,7 @@ class TrainingLoop:
         loader: Loader,
         state: TrainingState,
         examiner: Examiner,
-        save: Callable[[TrainingState], SavedCheckpoint],
+        saver: BackgroundSaver,
         rollback: Rollback,
         reporter: Reporter,
         stop: StopSignal,
@@ -58,7 +63,7 @@ class TrainingLoop:
             loader: Makes the batch of any step.
             state: Where to go on from.
             examiner: Measures the model, and puts the fixed prompts and blanks to it.
-            save: Writes a checkpoint of model, optimizer and the given state.
+            saver: Writes checkpoints of model, optimizer and a given state.
             rollback: Knows the checkpoint to go back to when the loss has left for good.
             reporter: Hears what happens.
             stop: Asks to stop.
@@ -72,7 +77,7 @@ class TrainingLoop:
         self._optimizer = optimizer
         self._loader = loader
         self._examiner = examiner
-        self._save = save
+        self._saver = saver
         self._rollback = rollback
         self._reporter = reporter
         self._stop = stop
@@ -80,41 +85,67 @@ class TrainingLoop:
         self._telemetry = telemetry
         self._num_steps = loader.num_steps
         self._parameters = list(model.parameters())
+        self._batches = Prefetch(loader)
         self._has_news = False  # since the last checkpoint
+        self._stall_seconds: float | None = None  # of a save that no step has told of yet
 
     def run(self) -> StopReason | None:
         """Train on.
 
         Returns:
             None once the budget is spent and the last checkpoint saved; otherwise why it stopped:
-            PAUSE and DRAIN after saving a checkpoint, CANCEL at once.
+            EARLY_STOPPING with everything that a spent budget leaves, PAUSE and DRAIN after saving
+            a checkpoint, CANCEL at once.
 
         Raises:
             Diverged: the loss left for good, and going back to earlier weights did not help.
+            OSError: a checkpoint could not be written.
         """
         self._reporter.phase("training")
+        with self._saver, self._batches, collected_on_request():
+            try:
+                return self._train()
+            except Exception:
+                # a checkpoint that was begun before the error is not lost to it
+                with suppress(Exception):
+                    self._tell_what_is_saved(wait=True)
+                raise
+
+    def _train(self) -> StopReason | None:
+        """Step by step, with what is due between steps, until there is a reason to leave."""
         while True:
-            finished = self._progress(self.state.step) >= 1
             reason = self._stop.requested()
-            if reason is not None:
-                if reason is not StopReason.CANCEL:
-                    self._save_news()
+            if reason is StopReason.CANCEL:
                 return reason
+            if reason is not None:
+                return self._leave(reason)
+            finished = self._budget_is_spent()
             if self._evaluation_is_due(finished=finished):
                 self._look_at_held_out_text(finished=finished)
-            if finished or self._checkpoint_is_due():
-                self._save_news()
             if finished:
-                return None
+                return self._leave(None)
+            if self._has_stopped_learning():
+                return self._leave(StopReason.EARLY_STOPPING)
+            if self._checkpoint_is_due():
+                self._begin_to_save()
             self._train_one_step()
+            self._tell_what_is_saved()
             if self.state.guard.has_lost_its_way:
                 self._go_back()
+
+    def _leave(self, reason: StopReason | None) -> StopReason | None:
+        """Save what is new, and see all of it written."""
+        self._begin_to_save()
+        self._tell_what_is_saved(wait=True)
+        return reason
 
     def _train_one_step(self) -> None:
         """Fetch, forward and backward by micro-batches, clip, check, update, report."""
         started = perf_counter()
         step = self.state.step
-        batch = self._loader.batch(step)
+        if step == 0:
+            self.state = replace(self.state, began_seconds=self._stopwatch.seconds())
+        batch = self._batches.batch(step)
         data_seconds = perf_counter() - started
         loss_sum = torch.zeros((), device=self._model.device)
         self._backpropagation.refresh()
@@ -128,7 +159,7 @@ class TrainingLoop:
         guard = self.state.guard
         is_ordinary = guard.is_ordinary(loss=loss, gradient_norm=gradient_norm)
         rate_factor = guard.rate_factor * learning_rate_factor(
-            self._spec.schedule, progress=self._progress(step + 0.5)
+            self._spec.schedule, progress=self._progress_within(step)
         )
         if is_ordinary:
             torch.nn.utils.clip_grads_with_norm_(
@@ -183,6 +214,9 @@ class TrainingLoop:
             guard=guard,
         )
         self._has_news = True
+        if self._stall_seconds is not None:
+            values["throughput/save_stall_seconds"] = self._stall_seconds
+            self._stall_seconds = None
         self._report(values)
         if skipped:
             self._reporter.notice(
@@ -194,6 +228,7 @@ class TrainingLoop:
 
     def _go_back(self) -> None:
         """Return to earlier weights, with a lower learning rate; text that was read stays read."""
+        self._tell_what_is_saved(wait=True)
         guard = self.state.guard.rolled_back()
         returned_to = self._rollback.go_back()
         self.state = replace(self.state, guard=guard)
@@ -205,6 +240,16 @@ class TrainingLoop:
             data={"step": self.state.step, "returned_to": returned_to},
         )
 
+    def _budget_is_spent(self) -> bool:
+        """Whether there is no step left; any budget is good for one."""
+        return self.state.step > 0 and self._progress(self.state.step) >= 1
+
+    def _progress_within(self, step: int) -> float:
+        """How much of the budget is spent in the middle of a step."""
+        progress = self._progress(step + 0.5)
+        # a budget that does not even last for the first step should not buy one at the rate zero
+        return min(progress, 0.5) if step == 0 else progress
+
     def _progress(self, step: float) -> float:
         """How much of the budget is spent at this step; the clock matters only if it is asked."""
         return budget_progress(
@@ -212,6 +257,7 @@ class TrainingLoop:
             num_steps=self._num_steps,
             elapsed_seconds=self._stopwatch.seconds(),
             seconds=self._spec.budget.seconds,
+            began_seconds=self.state.began_seconds,
         )
 
     def _evaluation_is_due(self, *, finished: bool) -> bool:
@@ -220,14 +266,15 @@ class TrainingLoop:
         return due and self.state.evaluated_step != step
 
     def _look_at_held_out_text(self, *, finished: bool) -> None:
+        """Measure and ask the model; at the end, find out what it knows by heart as well."""
         self._reporter.phase("evaluating")
-        measured = {
-            **self._examiner.evaluate(self._model, is_last=finished),
-            **self._loader.epochs(self.state.step),
-        }
-        guard = self.state.guard.after_looking(measured)
-        if finished:
-            guard.require_a_result(measured)
+        gc.collect()
+        measured = self._examiner.evaluate(self._model)
+        self._judge_held_out_text(measured)
+        if finished or self._has_stopped_learning():
+            self.state.guard.require_a_result(measured)
+            measured |= self._examiner.memorized(self._model)
+        measured |= self._loader.epochs(self.state.step)
         samples = self._examiner.probe(self._model)
         values = _finite(measured)
         earlier = {name: v for name, v in self.state.metrics.items() if name not in measured}
@@ -236,7 +283,6 @@ class TrainingLoop:
             evaluated_step=self.state.step,
             metrics={**earlier, **values},
             samples=samples,
-            guard=guard,
         )
         self._has_news = True
         self._report(values)
@@ -247,21 +293,40 @@ class TrainingLoop:
         )
         self._reporter.phase("training")
 
+    def _judge_held_out_text(self, measured: Mapping[str, float]) -> None:
+        """Remember how it went."""
+        stopping = self._spec.evaluation.early_stopping
+        patience = self.state.patience
+        if stopping is not None:
+            patience = patience.after(measured, shape=self._spec.model, spec=stopping)
+        guard = self.state.guard.after_looking(measured)
+        self.state = replace(self.state, guard=guard, patience=patience)
+
+    def _has_stopped_learning(self) -> bool:
+        return self.state.patience.is_exhausted(self._spec.evaluation.early_stopping)
+
     def _checkpoint_is_due(self) -> bool:
         return self.state.step > 0 and is_firm(self.state, self._spec.checkpoints)
 
-    def _save_news(self) -> None:
-        """Save a checkpoint unless the last one says it all."""
+    def _begin_to_save(self) -> None:
+        """Have a checkpoint written from now on, unless the last one says it all."""
         if not self._has_news or self.state.step == 0:
             return
+        started = perf_counter()
         self._reporter.phase("saving")
+        self._tell_what_is_saved(wait=True)
         self.state = replace(self.state, elapsed_seconds=self._stopwatch.seconds())
-        saved = self._save(self.state)
-        self._reporter.checkpoint_saved(saved)
-        if is_firm(self.state, self._spec.checkpoints):
-            self._rollback.to = saved.path
+        self._saver.begin(self.state)
         self._has_news = False
+        self._stall_seconds = perf_counter() - started
         self._reporter.phase("training")
+
+    def _tell_what_is_saved(self, *, wait: bool = False) -> None:
+        """Report the checkpoint that has become whole, if one has."""
+        saved = self._saver.finished(wait=wait)
+        if saved is not None:
+            self._rollback.to = saved.path
+            self._reporter.checkpoint_saved(saved)
 
     def _report(self, values: Mapping[str, float]) -> None:
         self._reporter.metrics(step=self.state.step, tokens=self.state.tokens, values=values)

@@ -36,6 +36,16 @@ _OPTIMIZER_NAME: Final = "training_state/optimizer.safetensors"
 _RNG_PREFIX: Final = "rng."
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Snapshot:
+    """A moment of a job that will not change while it is written."""
+
+    state: TrainingState
+    weights: Mapping[str, Tensor]
+    optimizer: Mapping[str, Tensor]
+    """And the random generators."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saver:
     """Writes everything that a checkpoint holds."""
@@ -48,8 +58,21 @@ class Saver:
     optimizer: Optimizer
     provenance: Mapping[str, Any]
 
-    def save(self, state: TrainingState) -> SavedCheckpoint:
-        """A checkpoint of the model, the optimizer and ``state`` as they are now."""
+    def copy(self, state: TrainingState) -> Snapshot:
+        """Model, optimizer and ``state`` as they are now, in memory of the host."""
+        return Snapshot(
+            state=state,
+            weights=_on_the_host(self.model.state_dict()),
+            optimizer=_on_the_host({**self.optimizer.state(), **_rng_states()}),
+        )
+
+    def write(self, snapshot: Snapshot) -> SavedCheckpoint:
+        """A checkpoint of what was copied.
+
+        Raises:
+            OSError: the disk is full or broken; nothing is left behind.
+        """
+        state = snapshot.state
         spec = self.spec.model_dump(mode="json")
         training = {"dataset_digests": self.data.digests, "training": state.to_json()}
         path = save_checkpoint(
@@ -61,9 +84,9 @@ class Saver:
             metrics=state.metrics,
             files={
                 **hugging_face_files(self.spec.model, tokenizer_json=self.data.tokenizer_json),
-                WEIGHTS_NAME: TensorFile(self.model.state_dict(), WEIGHTS_METADATA),
+                WEIGHTS_NAME: TensorFile(snapshot.weights, WEIGHTS_METADATA),
                 _CARD_NAME: self._card(state).encode(),
-                _OPTIMIZER_NAME: TensorFile({**self.optimizer.state(), **_rng_states()}, {}),
+                _OPTIMIZER_NAME: TensorFile(snapshot.optimizer, {}),
                 _STATE_NAME: (json.dumps(training, indent=2) + "\n").encode(),
             },
         )
@@ -164,6 +187,10 @@ def restore(
     torch.set_rng_state(tensors[f"{_RNG_PREFIX}cpu"])
     if model.device.type == "cuda" and f"{_RNG_PREFIX}cuda" in tensors:
         torch.cuda.set_rng_state(tensors[f"{_RNG_PREFIX}cuda"])
+
+
+def _on_the_host(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
 
 
 def _rng_states() -> dict[str, Tensor]:

@@ -34,16 +34,29 @@ def learning_rate_factor(schedule: ScheduleSpec, *, progress: float) -> float:
 
 
 def budget_progress(
-    *, step: float, num_steps: int | None, elapsed_seconds: float, seconds: float | None
+    *,
+    step: float,
+    num_steps: int | None,
+    elapsed_seconds: float,
+    seconds: float | None,
+    began_seconds: float = 0.0,
 ) -> float:
     """How much of a budget of steps, seconds or both is spent: the further of the two.
+
+    Each of them grows to 1 and ends the job there, so that whichever it is, and whatever the other
+    would have needed, a schedule along their maximum is complete at the end.
 
     Args:
         step: Optimizer steps taken; the middle of a step is ``step + 0.5``.
         num_steps: The budget in steps, or None if only time counts.
         elapsed_seconds: Time spent, over all attempts.
         seconds: The budget in seconds, or None if only steps count.
+        began_seconds: What of the time had passed when the first step began. It is no part of the
+            schedule: a long look at held-out text before would swallow the warm-up.
     """
     by_steps = step / num_steps if num_steps else 0.0
-    by_time = elapsed_seconds / seconds if seconds else 0.0
-    return max(by_steps, by_time)
+    return max(by_steps, _by_time(elapsed_seconds, seconds, began_seconds) if seconds else 0.0)
+
+
+def _by_time(elapsed: float, seconds: float, began: float) -> float:
+    return (elapsed - began) / (seconds - began) if seconds > began else 1.0

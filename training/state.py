@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from training.early_stopping import Patience
 from training.execution import Execution
 from training.guards import Guard
 from training.ports import Candidate, Continuation, Filling
@@ -31,12 +32,16 @@ class TrainingState:
     step: int = 0
     tokens: int = 0
     elapsed_seconds: float = 0.0
+    began_seconds: float = 0.0
+    """What of them had passed when the first step began: a budget in seconds is fitted to the rest.
+    """
     evaluated_step: int | None = None
     """The step after which held-out text was last looked at."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """The latest value of every metric that describes the weights."""
     samples: Samples = Samples()
     guard: Guard = field(default_factory=Guard)
+    patience: Patience = field(default_factory=Patience)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for ``json.dumps``."""
@@ -51,6 +56,7 @@ class TrainingState:
                 "execution": Execution.from_json(recorded["execution"]),
                 "samples": _samples(recorded["samples"]),
                 "guard": Guard.from_json(recorded["guard"]),
+                "patience": Patience.from_json(recorded["patience"]),
             }
         )
 

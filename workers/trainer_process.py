@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core.lifecycle import ExitCode
+from core.lifecycle import ExitCode, StopReason
 from core.spec import JobSpec
 from training.ports import StopSignal
 from workers.adapters import Output
@@ -42,7 +42,8 @@ def perform(
         stop=stop,
         provenance=task["provenance"],
     )
-    code = ExitCode.DONE if reason is None else ExitCode.DRAINED
+    is_done = reason in (None, StopReason.EARLY_STOPPING)
+    code = ExitCode.DONE if is_done else ExitCode.DRAINED
     return code, {"stopped_for": reason}
 
 

@@ -238,16 +238,16 @@ def _write_the_rest(book: ProgressBook, heartbeat: Heartbeat) -> None:
 
 def _end(place: Workplace, claim: Claim, ending: Ending) -> None:
     if ending.is_done:
-        _succeed(place, claim)
+        _succeed(place, claim, stop_reason=ending.result.get("stopped_for"))
     elif ending.exit_code == ExitCode.DISK_FULL and not ending.has_left:
         _make_room(place, claim)
     else:
         settle_unfinished(place, claim, ending, endings=job_runs)
 
 
-def _succeed(place: Workplace, claim: Claim) -> None:
+def _succeed(place: Workplace, claim: Claim, *, stop_reason: str | None) -> None:
     with place.database.unit_of_work(claim.project_id, write=True) as uow:
-        job_runs.succeed(uow, claim)
+        job_runs.succeed(uow, claim, stop_reason=stop_reason or job_runs.BUDGET_SPENT)
         uow.commit()
 
 

@@ -19,7 +19,6 @@ from models.architectures import new_model
 from models.layers import Embedding
 from tests.unit.training.conftest import Recorder, StopAfter, make_spec, run, weights
 from training.checkpoint import load_tensors
-from training.ports import SavedCheckpoint
 
 pytestmark = pytest.mark.usefixtures("one_core")
 
@@ -41,10 +40,6 @@ class Watcher(Recorder):
     def notice(self, *, code: str, message: str, data: Mapping[str, Any]) -> None:
         super().notice(code=code, message=message, data=data)
         self.told.append((code, data))
-
-    def checkpoint_saved(self, checkpoint: SavedCheckpoint) -> None:
-        super().checkpoint_saved(checkpoint)
-        self.step = checkpoint.step
 
 
 @contextmanager

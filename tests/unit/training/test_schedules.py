@@ -68,3 +68,32 @@ def test_progress_is_that_of_the_limit_which_is_nearest(
     assert expected == budget_progress(
         step=step, num_steps=num_steps, elapsed_seconds=elapsed, seconds=seconds
     )
+
+
+def test_what_passed_before_the_first_step_is_no_part_of_a_schedule_in_seconds() -> None:
+    def progress(elapsed: float) -> float:
+        return budget_progress(
+            step=0, num_steps=None, elapsed_seconds=elapsed, seconds=100.0, began_seconds=20.0
+        )
+
+    assert [progress(20.0), progress(60.0), progress(100.0)] == [0.0, 0.5, 1.0]
+
+
+@pytest.mark.parametrize("seconds_of_a_step", [[0.5] * 200, [2.0] * 200, [0.1, 3.0] * 100])
+@pytest.mark.parametrize("name", NAMES)
+def test_whichever_limit_ends_the_job_its_schedule_is_complete(
+    name: str, seconds_of_a_step: list[float]
+) -> None:
+    """100 steps or 100 seconds: at the speeds above, either is first."""
+    schedule = ScheduleSpec(name=name, warmup=0.1)  # type: ignore[arg-type]
+    factors, elapsed = [], 7.0
+    for step, seconds in enumerate(seconds_of_a_step):
+        now = {"num_steps": 100, "seconds": 107.0, "began_seconds": 7.0}
+        if budget_progress(step=step, elapsed_seconds=elapsed, **now) >= 1:  # type: ignore[arg-type]
+            break
+        elapsed += seconds
+        at = budget_progress(step=step + 0.5, elapsed_seconds=elapsed, **now)  # type: ignore[arg-type]
+        factors.append(learning_rate_factor(schedule, progress=at))
+    assert max(factors) > 0.9
+    assert factors[0] < 0.4
+    assert factors[-1] < 0.1
