@@ -22,7 +22,7 @@ from core.objectives import (
     Stage,
     StagedObjective,
 )
-from core.spec import Budget, JobSpec, OptimizerSpec
+from core.spec import Budget, JobSpec, OptimizerSpec, ScheduleSpec
 from corpora.dataset_writer import DatasetWriter
 from models.huggingface import load_model
 from tests.unit.training.conftest import (
@@ -281,6 +281,34 @@ def test_a_budget_in_seconds_ends_and_counts_what_earlier_attempts_took(
     )
     assert (2, "validation/loss") in resumed.values
     assert (3, "train/loss") not in resumed.values
+
+
+@pytest.mark.parametrize("budget", [Budget(seconds=1e-9), Budget(tokens=1)])
+def test_a_budget_smaller_than_a_step_buys_one(
+    budget: Budget, dataset: Path, tmp_path: Path
+) -> None:
+    heard = Recorder()
+    assert run(make_spec("decoder", budget=budget), dataset, tmp_path, reporter=heard) is None
+    assert heard.saved[-1].step == 1
+    assert heard.values[1, "optimizer/learning_rate"] > 0
+    assert (1, "validation/loss") in heard.values
+
+
+def test_a_schedule_in_seconds_warms_up_however_long_the_first_look_took(
+    dataset: Path, tmp_path: Path
+) -> None:
+    heard = Recorder()
+    spec = make_spec(
+        "decoder", budget=Budget(seconds=1e6), schedule=ScheduleSpec(warmup=0.5, decay=0.5)
+    )
+    run(spec, dataset, tmp_path, stop=StopAfter(1), reporter=heard)
+    state_file = heard.saved[0].path / "training_state" / "state.json"
+    state = json.loads(state_file.read_text())
+    began = state["training"]["began_seconds"]
+    assert 0 < began < state["training"]["elapsed_seconds"]
+    assert heard.values[1, "optimizer/learning_rate"] < 0.02 * 2e-6 * (
+        state["training"]["elapsed_seconds"] - began
+    )
 
 
 def test_weights_that_are_no_numbers_are_never_handed_out_as_a_result(
