@@ -5,6 +5,7 @@ Files are kept under numbers; what an archive calls them is only a label.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -47,21 +48,18 @@ def check_names(names: list[str]) -> None:
         BadData: a file that is needed is missing, two have the same name, or the weights are of a
             format that can run code when it is read.
     """
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise BadData(f"There are two files of the name {twice[0]!r}.", code="file_name_twice")
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise BadData(f"There are {count} files of the name {name!r}.", code="file_name_twice")
     for needed in (CONFIG_NAME, "tokenizer.json"):
         if needed not in names:
             raise BadData(f"There is no {needed} among the files.", code="file_missing")
     if not any(name.endswith(_WEIGHTS_ENDING) for name in names):
+        message = "There are no weights among the files: a model comes as safetensors."
         pickles = sorted(name for name in names if name.endswith(_PICKLE_ENDINGS))
-        seen = f" {pickles[0]!r} is none: such files can run code, and are never read." * bool(
-            pickles
-        )
-        raise BadData(
-            f"There are no weights among the files: a model comes as safetensors.{seen}",
-            code="weights_not_safetensors",
-        )
+        if pickles:
+            message += f" {pickles[0]!r} is none: such files can run code, and are never read."
+        raise BadData(message, code="weights_not_safetensors")
 
 
 def wanted_files(files: Mapping[str, Path]) -> dict[str, Path]:
