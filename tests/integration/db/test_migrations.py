@@ -18,6 +18,7 @@ from db.base import Base
 from db.connections import open_engine, parse_url
 from db.engine import Database
 from db.migrate import configuration, head_revision
+from db.tables import Checkpoint
 
 
 @pytest.fixture
@@ -152,6 +153,56 @@ def test_what_models_said_before_probes_had_a_table_is_taken_from_the_events(
         kept = uow.probes.page(job_id="job_1", order="asc").items
     assert [(probe.step, probe.continuations[0]["text"]) for probe in kept] == [(5, "c"), (10, "d")]
     assert all(is_id(probe.id, prefix="probe") for probe in kept)
+
+
+def test_checkpoints_of_before_learn_their_shape_and_tokenizer_from_their_job(
+    empty: Database, empty_database_url: str
+) -> None:
+    engine = open_engine(parse_url(empty_database_url), poolclass=NullPool)
+    with engine.begin() as connection:
+        command.upgrade(configuration(connection), "0007")
+        for statement in (
+            (
+                "INSERT INTO projects (id, name, event_counter, created_at)"
+                " VALUES ('project_default', 'default', 0, '2030-01-01')"
+            ),
+            (
+                "INSERT INTO tokenizers (id, name, status, progress, algorithm, sha256, is_default,"
+                " project_id, created_at, metadata) VALUES ('tokenizer_1', 't', 'ready', 1, 'bpe',"
+                " 'tt', false, 'project_default', '2030-01-01', '{}')"
+            ),
+            (
+                "INSERT INTO jobs (id, name, status, desired_status, tokenizer_id, request, spec,"
+                " warnings, priority, max_attempts, step, tokens, metrics, usage, project_id,"
+                " created_at, metadata) VALUES ('job_1', 'job', 'succeeded', 'running', 'tokenizer_1',"
+                """ '{}', '{"model": {"layers": 2}}', '[]', 0, 3, 0, 0, '{}', '{}', """
+                "'project_default', '2030-01-01', '{}')"
+            ),
+            *(
+                "INSERT INTO checkpoints (id, job_id, step, tokens, fence, prefix, status, metrics,"
+                f" num_bytes, manifest_sha256, pinned, project_id, created_at) VALUES ('ckpt_{n}',"
+                f" 'job_{n}', 1, 10, 1, 'checkpoints/job_{n}/step-1/', 'complete', '{{}}', 3, '0',"
+                " false, 'project_default', '2030-01-01')"
+                for n in (1, 2)
+            ),
+            "INSERT INTO checkpoint_files VALUES ('ckpt_1', 'manifest.json', 3, '0')",
+        ):
+            connection.exec_driver_sql(statement)
+    empty.migrate()
+    with empty.unit_of_work(write=True) as uow:
+        known, orphan = uow.checkpoints.get("ckpt_1"), uow.checkpoints.get("ckpt_2")
+        assert known.model == {"layers": 2}
+        assert (known.tokenizer_id, known.tokenizer_sha256) == ("tokenizer_1", "tt")
+        assert (orphan.model, orphan.tokenizer_id) == (None, None)
+        assert [file.name for file in uow.checkpoints.files("ckpt_1")] == ["manifest.json"]
+        uow.checkpoints.add(Checkpoint(id="ckpt_3", source={"files": []}))
+        uow.commit()
+    with engine.begin() as connection:
+        command.downgrade(configuration(connection), "0007")
+    with engine.connect() as connection:
+        ids = connection.scalars(text("SELECT id FROM checkpoints ORDER BY id")).all()
+        assert list(ids) == ["ckpt_1", "ckpt_2"]
+        assert connection.scalar(text("SELECT name FROM checkpoint_files")) == "manifest.json"
 
 
 def test_datasets_made_before_they_were_work_keep_their_bytes_and_get_ids(
