@@ -51,6 +51,7 @@ class MadeDataset:
 
     id: str
     manifest: Mapping[str, Any]
+    """With the libraries that encoded it, ``encoders``; the ids do not depend on them."""
 
 
 def start(uow: UnitOfWork, claim: Claim) -> Subject:
@@ -144,7 +145,12 @@ def finish_corpus(
     uow.record_event(
         "corpus.ready",
         message=f"Corpus {row.name!r} is ready.",
-        data={"corpus": row.id, "default_tokenizer": row.default_tokenizer_id, "stats": row.stats},
+        data={
+            "corpus": row.id,
+            "default_tokenizer": row.default_tokenizer_id,
+            "encoders": dataset.manifest.get("encoders"),
+            "stats": row.stats,
+        },
     )
     _let_go(uow, row.id, doorbell=doorbell)
 
@@ -165,9 +171,19 @@ def finish_dataset(
 ) -> None:
     """The dataset is ready; the jobs that wait go on."""
     uow.work.require(claim.work_id, fence=claim.fence)
-    datasets.finish(uow, dataset.id, manifest=dataset.manifest)
+    row = datasets.finish(uow, dataset.id, manifest=dataset.manifest)
     pieces.forget_encoding(uow, dataset.id)
     attempts.complete(uow, claim)
+    uow.record_event(
+        "dataset.ready",
+        message=f"Corpus {row.corpus_id} is encoded by tokenizer {row.tokenizer_id}.",
+        data={
+            "corpus": row.corpus_id,
+            "tokenizer": row.tokenizer_id,
+            "encoders": dataset.manifest.get("encoders"),
+            "num_train_tokens": row.num_train_tokens,
+        },
+    )
     _let_go(uow, dataset.id, doorbell=doorbell)
 
 

@@ -293,18 +293,20 @@ def _encode(
         lease=attempt.heartbeat,
         board=attempt.board,
     )
+    shards = [shard for piece in encoded for shard in (piece.result or {})["shards"]]
     directory = attempt.directory / "dataset"
     joined = attempt.do(
         {
             "make": "dataset",
             "corpus": str(bring_shards(place, corpus_id, [], attempt.directory / "parts")),
             "tokenizer": str(bring_tokenizer(place, tokenizer_id)),
-            "shards": [shard for piece in encoded for shard in (piece.result or {})["shards"]],
+            "shards": shards,
             "directory": str(directory),
         }
     )
     place.store.put_directory(dataset.prefix, directory)
-    return MadeDataset(id=dataset.id, manifest=joined)
+    encoders = sorted({shard["engine"] for shard in shards})
+    return MadeDataset(id=dataset.id, manifest={**joined, "encoders": encoders})
 
 
 def _leave(place: Workplace, claim: Claim, heartbeat: Heartbeat) -> None:

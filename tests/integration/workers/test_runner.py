@@ -97,6 +97,11 @@ def test_job_on_a_mixture_in_stages_is_trained_and_measured_by_corpus(ready: Hou
     for name in ("validation/bits_per_byte", "data/epochs"):
         assert job.metrics[f"{name}/{ready.corpus_id}"] > 0
         assert job.metrics[f"{name}/{other.id}"] > 0
+    with ready.database.unit_of_work() as uow:
+        told = uow.events.page(types=["corpus.ready", "dataset.ready"], limit=100).items
+    assert (told[0].type, told[0].data["corpus"]) == ("dataset.ready", other.id)
+    assert told[0].data["tokenizer"] == job.tokenizer_id
+    assert {encoder for event in told[:2] for encoder in event.data["encoders"]} == {"tokenizers"}
 
 
 @on_sqlite
