@@ -174,9 +174,9 @@ def test_checkpoints_of_before_learn_their_shape_and_tokenizer_from_their_job(
             (
                 "INSERT INTO jobs (id, name, status, desired_status, tokenizer_id, request, spec,"
                 " warnings, priority, max_attempts, step, tokens, metrics, usage, project_id,"
-                " created_at, metadata) VALUES ('job_1', 'job', 'succeeded', 'running', 'tokenizer_1',"
-                """ '{}', '{"model": {"layers": 2}}', '[]', 0, 3, 0, 0, '{}', '{}', """
-                "'project_default', '2030-01-01', '{}')"
+                " created_at, metadata) VALUES ('job_1', 'job', 'succeeded', 'running',"
+                """ 'tokenizer_1', '{}', '{"model": {"layers": 2}}', '[]', 0, 3, 0, 0, '{}',"""
+                " '{}', 'project_default', '2030-01-01', '{}')"
             ),
             *(
                 "INSERT INTO checkpoints (id, job_id, step, tokens, fence, prefix, status, metrics,"

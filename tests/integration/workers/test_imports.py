@@ -15,6 +15,10 @@ from db.tables import Checkpoint
 from services import imports
 from tests.integration.workers.conftest import House
 
+pytestmark = [
+    pytest.mark.exhaustive,
+    pytest.mark.parametrize("engine_name", ["sqlite"], indirect=True),
+]
 NAMES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 
 
