@@ -155,7 +155,16 @@ def test_killed_worker_leaves_no_process_and_its_job_is_free_at_once(
     os.kill(runner, signal.SIGKILL)
     reconciler = Reconciler(ready.database, doorbell, ready.store, ready.configured())
     ready.wait_for(
-        lambda: bool(reconciler.run_once()) and ready.events(job_id).count("job.recovered") == 2,
+        lambda: reconciler.run_once() and ready.job(job_id).status is JobStatus.QUEUED, "it rests"
+    )
+    with ready.database.unit_of_work(write=True) as uow:
+        task = uow.work.find_for(job_id)
+        assert task is not None
+        assert task.not_before is not None
+        task.not_before = None  # it would rest for seconds
+        uow.commit()
+    ready.wait_for(
+        lambda: reconciler.run_once() and ready.events(job_id).count("job.recovered") == 2,
         "it goes on again after its rest",
     )
 

@@ -22,6 +22,9 @@ from workers.kinds.corpus_child import CorpusChild, Unfinished
 from workers.messages import FromChild
 from workers.workplace import Workplace
 
+# Processes and pipes: the database takes no part in what is tested here.
+pytestmark = pytest.mark.parametrize("engine_name", ["sqlite"])
+
 
 def claim_of_new_corpus(house: House) -> Claim:
     house.new_corpus()

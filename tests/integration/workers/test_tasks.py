@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.integration.workers.conftest import House
 
 LOOK = "from workers.tasks import something_waits; print(something_waits('corpus'))"
@@ -18,6 +20,7 @@ def look(database_url: str) -> str:
     return answer.stdout.strip()
 
 
+@pytest.mark.parametrize("engine_name", ["sqlite"])
 def test_ring_that_comes_too_late_starts_no_runner(house: House) -> None:
     url = house.settings["database_url"]
     assert look(url) == "False"

@@ -38,6 +38,7 @@ def stored(house: House, tokenizer_id: str) -> bytes:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("engine_name", ["sqlite"])
 def test_an_uploaded_tokenizer_is_taken_and_a_poisoned_one_fails_alone(
     ready: House, made_corpus: Path
 ) -> None:

@@ -171,6 +171,7 @@ def test_story_through_a_pipe_holds_no_control_codes(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive  # the demonstration itself, in tests/e2e, needs all of it
 def test_every_machine_has_enough_text(tmp_path: Path) -> None:
     def keep(path: Path) -> list[dict[str, Any]]:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
