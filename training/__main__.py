@@ -14,7 +14,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,9 +27,11 @@ from core.spec import JobSpec
 from training.build import train
 from training.checkpoint import read_manifest
 from training.event_files import EventFileReporter
-from training.ports import Continuation, Filling, Phase, Plan, SavedCheckpoint
+from training.mlflow_runs import MlflowReporter
+from training.ports import Continuation, Filling, Phase, Plan, Reporter, SavedCheckpoint
 
 _CHECKPOINT = re.compile(r"step-(?P<step>\d{8,})-f(?P<fence>\d+)")
+_BESIDE = "beside the checkpoints"
 _SECONDS_BETWEEN_LINES = 2.0
 _LEAVING = b"finishing this step and saving; once more to leave at once\n"
 
@@ -50,23 +52,29 @@ def main(arguments: Sequence[str] | None = None) -> ExitCode:
     parser.add_argument(
         "--initial", type=Path, help="the folder of weights that the spec's start names"
     )
+    parser.add_argument(
+        "--mlflow",
+        nargs="?",
+        const=_BESIDE,
+        metavar="URI",
+        help="record the run in MLflow too; without a URI, in OUT/mlflow.db",
+    )
     given = parser.parse_args(arguments)
     try:
         spec = JobSpec.model_validate_json(given.spec.read_bytes())
         given.out.mkdir(parents=True, exist_ok=True)
-        reason = train(
-            spec,
-            datasets=given.dataset,
-            out=given.out,
-            resume=given.resume,
-            initial=given.initial,
-            fence=_next_fence(given.out),
-            reporter=EventFileReporter(
-                TerminalReporter(given.out, keep_last=spec.checkpoints.keep_last), given.out
-            ),
-            stop=InterruptSignal(),
-            provenance={},
-        )
+        with _reporter(spec, out=given.out, mlflow=given.mlflow) as reporter:
+            reason = train(
+                spec,
+                datasets=given.dataset,
+                out=given.out,
+                resume=given.resume,
+                initial=given.initial,
+                fence=_next_fence(given.out),
+                reporter=reporter,
+                stop=InterruptSignal(),
+                provenance={},
+            )
     except (ValidationError, InvalidRequest) as error:
         return _failed(str(error), ExitCode.BAD_SPEC)
     except Diverged as error:
@@ -76,6 +84,21 @@ def main(arguments: Sequence[str] | None = None) -> ExitCode:
     if reason is StopReason.EARLY_STOPPING:
         _say("held-out text became no easier: stopped early")
     return ExitCode.DRAINED if reason is StopReason.DRAIN else ExitCode.DONE
+
+
+@contextlib.contextmanager
+def _reporter(spec: JobSpec, *, out: Path, mlflow: str | None) -> Iterator[Reporter]:
+    """Who hears what happens: the terminal, an event file and, if asked for, MLflow."""
+    reporter = EventFileReporter(
+        TerminalReporter(out, keep_last=spec.checkpoints.keep_last), out
+    )
+    if mlflow is None:
+        yield reporter
+        return
+    uri = f"sqlite:///{out.absolute()}/mlflow.db" if mlflow == _BESIDE else mlflow
+    artifacts = out / "mlflow_artifacts"
+    with MlflowReporter(reporter, uri=uri, artifacts=artifacts, spec=spec) as recorded:
+        yield recorded
 
 
 class InterruptSignal:
