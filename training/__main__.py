@@ -89,9 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> ExitCode:
 @contextlib.contextmanager
 def _reporter(spec: JobSpec, *, out: Path, mlflow: str | None) -> Iterator[Reporter]:
     """Who hears what happens: the terminal, an event file and, if asked for, MLflow."""
-    reporter = EventFileReporter(
-        TerminalReporter(out, keep_last=spec.checkpoints.keep_last), out
-    )
+    reporter = EventFileReporter(TerminalReporter(out, keep_last=spec.checkpoints.keep_last), out)
     if mlflow is None:
         yield reporter
         return
