@@ -150,21 +150,22 @@ class TokenizerRequest(Frozen):
 
 
 class OptimizerRequest(Frozen):
-    """The optimizer; what is left out follows the model's size."""
+    """The optimizer; what is left out follows the model's size and the batch's."""
 
     name: Literal["muon", "adamw"] = "muon"
     learning_rate: float | None = Field(default=None, gt=0, le=10)
     weight_decay: float = Field(default=0.1, ge=0, le=1)
+    cautious_decay: bool = True
     beta1: float = Field(default=0.9, ge=0, lt=1)
-    beta2: float = Field(default=0.95, ge=0, lt=1)
+    beta2: float | None = Field(default=None, ge=0, lt=1)
     gradient_clip: float = Field(default=1.0, gt=0, le=1000)
 
 
 class ScheduleRequest(Frozen):
-    """How the learning rate moves: shares of the budget."""
+    """How the learning rate moves: shares of the budget; the warm-up follows the model's size."""
 
     name: Literal["wsd", "cosine", "linear"] = "wsd"
-    warmup: float = Field(default=0.02, ge=0, le=0.5)
+    warmup: float | None = Field(default=None, ge=0, le=0.5)
     decay: float = Field(default=0.4, ge=0, le=1)
 
 

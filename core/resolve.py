@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from core.errors import InvalidRequest
-from core.job_request import JobRequest, ModelRequest
+from core.job_request import JobRequest, ModelRequest, OptimizerRequest, ScheduleRequest
 from core.mixture import MixtureComponent
 from core.objectives import Architecture, filling_objective
 from core.presets import PRESETS, Preset
@@ -22,7 +22,9 @@ from core.sizing import (
     DEFAULT_EPOCHS,
     DEFAULT_TOKENS_PER_PARAMETER,
     default_batch_tokens,
+    default_beta2,
     default_learning_rate,
+    default_warmup,
     num_parameters,
 )
 from core.spec import (
@@ -114,12 +116,9 @@ def resolve(
         batch_tokens = request.batch_tokens or _batch_tokens(
             request.model, shape, preset, budget, train_tokens
         )
-        num_steps = (
-            budget.num_steps(batch_tokens=batch_tokens, tokens_per_epoch=train_tokens)
-            or _UNTIMED_STEPS
-        )
+        known_steps = budget.num_steps(batch_tokens=batch_tokens, tokens_per_epoch=train_tokens)
+        num_steps = known_steps or _UNTIMED_STEPS
         every_steps = min(_LONGEST_EVALUATION_GAP, max(1, num_steps // _EVALUATIONS_PER_JOB))
-        asked = request.optimizer
         spec = JobSpec(
             corpus=_corpus(request, corpora),
             tokenizer=tokenizer_id,
@@ -132,11 +131,8 @@ def resolve(
             batch_tokens=batch_tokens,
             seed=request.seed,
             precision=request.precision,
-            optimizer=OptimizerSpec(
-                **asked.model_dump(exclude={"learning_rate"}),
-                learning_rate=asked.learning_rate or default_learning_rate(shape),
-            ),
-            schedule=ScheduleSpec(**request.schedule.model_dump()),
+            optimizer=_optimizer(request.optimizer, shape, batch_tokens),
+            schedule=_schedule(request.schedule, shape, known_steps and known_steps * batch_tokens),
             evaluation=EvaluationSpec(
                 every_steps=request.evaluation.every_steps or every_steps,
                 prompts=tuple(request.evaluation.prompts) if architecture == "decoder" else (),
@@ -247,6 +243,19 @@ def _batch_tokens(
     # a power of two of windows divides into micro-batches of any size
     exponent = max(0, round(math.log2(batch / shape.context_length)))
     return (1 << exponent) * shape.context_length
+
+
+def _optimizer(asked: OptimizerRequest, shape: ModelShape, batch_tokens: int) -> OptimizerSpec:
+    by_rule = {
+        "learning_rate": default_learning_rate(shape),
+        "beta2": default_beta2(batch_tokens),
+    }
+    return OptimizerSpec(**{**by_rule, **asked.model_dump(exclude_none=True)})
+
+
+def _schedule(asked: ScheduleRequest, shape: ModelShape, num_tokens: int | None) -> ScheduleSpec:
+    by_rule = {"warmup": default_warmup(shape, num_tokens=num_tokens)}
+    return ScheduleSpec(**{**by_rule, **asked.model_dump(exclude_none=True)})
 
 
 def _evaluation_tokens(train_tokens: int) -> int:

@@ -1,7 +1,8 @@
 """Sizing arithmetic: parameters, floating-point operations, and the rules for what is not given.
 
 The rules for batch, learning rate and vocabulary follow power laws through published points
-(arXiv 2401.02954, 2305.16264); ``N`` is the number of parameters.
+(arXiv 2401.02954, 2305.16264); ``N`` is the number of parameters. They aim at shapes of any size:
+whatever is not given is decided here once and written into the job's spec.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ DEFAULT_EPOCHS = 4.0
 """Up to about four passes are as good as fresh text (arXiv 2305.16264)."""
 
 _REFERENCE_PARAMETERS = 108e6
+_SMALL_BATCH_TOKENS = 2**18
+_LONGEST_WARMUP, _UNTIMED_WARMUP = 0.1, 0.02
 _VOCABULARY_BY_BYTES = ((20e6, 4096), (200e6, 8192), (1e9, 16384), (50e9, 32768))
 _LARGEST_VOCABULARY = 65536
 
@@ -72,6 +75,27 @@ def default_learning_rate(shape: ModelShape) -> float:
     """The peak rate: ``0.5 * 0.0047 * (N / 108M)^(-1/3)``, at most 0.02, to three digits."""
     rate = 0.5 * 0.0047 * math.pow(num_parameters(shape) / _REFERENCE_PARAMETERS, -1 / 3)
     return float(f"{min(rate, 0.02):.3g}")
+
+
+def default_beta2(batch_tokens: int) -> float:
+    """How slowly AdamW forgets squared gradients: 0.95, and 0.99 for small batches.
+
+    What counts is over how many tokens it looks back, not over how many steps (arXiv 2507.07101):
+    0.99 looks back as far at 100k tokens a step as 0.95 at 512k. Each batch gets the nearer one.
+    """
+    return 0.99 if batch_tokens < _SMALL_BATCH_TOKENS else 0.95
+
+
+def default_warmup(shape: ModelShape, *, num_tokens: int | None) -> float:
+    """The share of a budget in which the rate rises: about ``N`` tokens, at most a tenth.
+
+    Args:
+        shape: The model's.
+        num_tokens: The budget; None: not known, since only the clock ends it.
+    """
+    if num_tokens is None:
+        return _UNTIMED_WARMUP
+    return round(min(_LONGEST_WARMUP, num_parameters(shape) / num_tokens), 4)
 
 
 def default_vocab_size(num_bytes: int) -> int:

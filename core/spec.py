@@ -36,6 +36,11 @@ def _is_none(value: object) -> bool:
     return value is None
 
 
+def _is_false(value: object) -> bool:
+    """Likewise for what older specs did not do."""
+    return value is False
+
+
 class ModelShape(Frozen):
     """The shape of a neural network; ``vocab_size`` is the number of rows of its embedding."""
 
@@ -121,6 +126,11 @@ class OptimizerSpec(Frozen):
     name: Literal["muon", "adamw"] = "muon"
     learning_rate: float = Field(gt=0, le=10, description="Peak rate of the hidden matrices")
     weight_decay: float = Field(default=0.1, ge=0, le=1)
+    cautious_decay: bool = Field(
+        default=False,
+        exclude_if=_is_false,
+        description="Decay only where the update shrinks the weight as well",
+    )
     beta1: float = Field(default=0.9, ge=0, lt=1)
     beta2: float = Field(default=0.95, ge=0, lt=1)
     gradient_clip: float = Field(default=1.0, gt=0, le=1000)

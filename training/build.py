@@ -110,12 +110,21 @@ def train(
         restore(resume, model=model, optimizer=optimizer, digests=data.digests)
     backpropagation, execution = rehearse(
         model,
+        optimizer=optimizer,
         batches=[loader.batch(step) for step in loader.first_steps(state.step)],
         execution=execution,
         reporter=reporter,
     )
     state = replace(state, execution=execution)
     reporter.planned(_plan(spec, loader=loader, state=state))
+    if loader.num_windows < spec.sequences_per_step:
+        reporter.notice(
+            code="corpus_smaller_than_a_step",
+            message=f"The text to train on fills {loader.num_windows} of the "
+            f"{spec.sequences_per_step} sequences of a step: every step reads all of it more than "
+            "once. The model will know it by heart.",
+            data={"windows": loader.num_windows, "sequences": spec.sequences_per_step},
+        )
     examiner = Examiner(
         spec=spec,
         data=data,

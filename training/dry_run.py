@@ -8,6 +8,7 @@ from typing import Final
 
 import torch
 
+from core.memory_errors import is_out_of_memory
 from core.sizing import largest_divisor
 from core.spec import ModelShape
 from models.language_model import LanguageModel
@@ -15,26 +16,29 @@ from training.backpropagation import Backpropagation
 from training.execution import Execution, attention_kernel
 from training.loader import Batch
 from training.micro_batches import micro_batches
+from training.optimizers import Optimizer
 from training.ports import Reporter
 
-_OUT_OF_MEMORY: Final = (
-    "can't allocate memory",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-)
 _MESSAGE_LENGTH: Final = 300
 
 
 def rehearse(
-    model: LanguageModel, *, batches: Sequence[Batch], execution: Execution, reporter: Reporter
+    model: LanguageModel,
+    *,
+    optimizer: Optimizer,
+    batches: Sequence[Batch],
+    execution: Execution,
+    reporter: Reporter,
 ) -> tuple[Backpropagation, Execution]:
     """Try one micro-batch of each of ``batches``, and settle for what this machine can do.
 
-    Compiles the kernels, if the job is to be compiled. Changes nothing: afterwards weights and
-    random generators are as before, and no gradients are left.
+    Compiles the kernels, if the job is to be compiled; the optimizer's on a GPU alone, since a CPU
+    spends their time in matrix products, which stay what they are (docs/log.md). Changes nothing:
+    afterwards weights and random generators are as before, and no gradients are left.
 
     Args:
         model: What will be trained, on its device.
+        optimizer: Of the model.
         batches: One for each shape that training will meet.
         execution: How the job is to run.
         reporter: Hears what is done otherwise.
@@ -50,6 +54,7 @@ def rehearse(
         backpropagation = Backpropagation(model, execution=execution)
         try:
             _run(backpropagation, batches, size=execution.micro_batch, device=model.device)
+            optimizer.rehearse(compile_it=execution.compiled and execution.device == "cuda")
         except RuntimeError as error:
             lesser = _lesser(
                 execution,
@@ -84,7 +89,7 @@ def _lesser(
     execution: Execution, error: RuntimeError, *, shape: ModelShape, batches: Sequence[Batch]
 ) -> Execution | None:
     """What asks less of the machine and may get around ``error``; None if nothing does."""
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         size = execution.micro_batch
         if size == 1:
             return None
@@ -99,12 +104,6 @@ def _lesser(
         compiled=False,
     )
     return replace(execution, compiled=False, attention=attention)
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or any(
-        mark in str(error) for mark in _OUT_OF_MEMORY
-    )
 
 
 def _tell(reporter: Reporter, error: RuntimeError, *, before: Execution, now: Execution) -> None:

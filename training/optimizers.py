@@ -3,12 +3,15 @@
 Muon (https://kellerjordan.github.io/posts/muon, arXiv 2502.16982) moves a matrix by its momentum
 with all singular values brought near one. Matrices of equal shape are stacked and go through the
 Newton-Schulz iteration together, which is several times faster for small models than one by one.
+
+Weight decay is cautious where the spec says so (arXiv 2510.12402): a weight decays only where the
+update pulls it towards zero as well, so that decay never works against what the text teaches.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Final, Protocol, Self
 
@@ -18,6 +21,7 @@ from torch.optim.adamw import adamw
 
 from core.spec import OptimizerSpec
 from models.language_model import LanguageModel
+from training.compiling import compiled
 
 _NEWTON_SCHULZ: Final = (3.4445, -4.7750, 2.0315)
 _NEWTON_SCHULZ_STEPS: Final = 5
@@ -35,6 +39,14 @@ class Optimizer(Protocol):
 
     def step(self, rate_factor: float) -> None:
         """One update, at this share of the peak learning rate."""
+        ...
+
+    def rehearse(self, *, compile_it: bool) -> None:
+        """Settle for kernels, and compile them if that is asked for; changes no state.
+
+        Raises:
+            RuntimeError: they cannot be compiled.
+        """
         ...
 
     def state(self) -> dict[str, Tensor]:
@@ -63,19 +75,18 @@ def build_optimizer(
     vectors = [(name, p) for name, p in named if p.ndim == 1]
     hidden = [(name, p) for name, p in named if p.ndim > 1 and not _is_table(model, p)]
     groups = [
-        AdamWGroup(tables, peak_rate=_TABLE_RATE * spec.learning_rate, weight_decay=0.0),
-        AdamWGroup(vectors, peak_rate=_VECTOR_RATE * spec.learning_rate, weight_decay=0.0),
+        AdamWGroup(tables, peak_rate=_TABLE_RATE * spec.learning_rate, decay=_NO_DECAY),
+        AdamWGroup(vectors, peak_rate=_VECTOR_RATE * spec.learning_rate, decay=_NO_DECAY),
     ]
     betas = (spec.beta1, spec.beta2)
+    decay = Decay(spec.weight_decay, is_cautious=spec.cautious_decay)
     if spec.name == "adamw":
-        groups.append(
-            AdamWGroup(hidden, peak_rate=spec.learning_rate, weight_decay=spec.weight_decay)
-        )
+        groups.append(AdamWGroup(hidden, peak_rate=spec.learning_rate, decay=decay))
         return AdamW(groups, betas=betas)
     muon = Muon(
         hidden,
         peak_rate=spec.learning_rate,
-        weight_decay=spec.weight_decay,
+        decay=decay,
         fused=model.fused_matrices,
         precision=precision,
     )
@@ -85,6 +96,34 @@ def build_optimizer(
 def _is_table(model: LanguageModel, parameter: nn.Parameter) -> bool:
     """Whether the parameter has a row for each token of the vocabulary."""
     return parameter is model.input_table or parameter is model.output_table
+
+
+@dataclass(frozen=True, slots=True)
+class Decay:
+    """Decoupled weight decay: what is taken off a weight besides the update, times the rate."""
+
+    strength: float
+    is_cautious: bool = False
+    """Only where weight and update have the same sign, that is where the update shrinks it."""
+
+    def shrink(self, weights: Tensor, update: Tensor, *, rate: float) -> None:
+        """Take off ``weights``, in place, what decay alone takes.
+
+        Args:
+            weights: As they are before the update.
+            update: What is about to be taken off them, of any scale above zero; the same shape.
+            rate: The learning rate of the step.
+        """
+        if self.strength == 0:
+            return
+        kept = 1 - rate * self.strength
+        if self.is_cautious:
+            weights.mul_(torch.where(weights * update >= 0, kept, 1.0))
+        else:
+            weights.mul_(kept)
+
+
+_NO_DECAY: Final = Decay(0.0)
 
 
 class Both:
@@ -98,6 +137,11 @@ class Both:
         """One update of each."""
         for part in self._parts:
             part.step(rate_factor)
+
+    def rehearse(self, *, compile_it: bool) -> None:
+        """Settle for the kernels of each."""
+        for part in self._parts:
+            part.rehearse(compile_it=compile_it)
 
     def state(self) -> dict[str, Tensor]:
         """The state of each; their names are distinct."""
@@ -117,7 +161,7 @@ class Muon:
         named_parameters: Iterable[tuple[str, nn.Parameter]],
         *,
         peak_rate: float,
-        weight_decay: float,
+        decay: Decay,
         fused: Mapping[str, int],
         precision: torch.dtype,
     ) -> None:
@@ -126,13 +170,13 @@ class Muon:
         Args:
             named_parameters: Matrices, moved in place.
             peak_rate: The learning rate at factor 1.
-            weight_decay: Decoupled, times the learning rate.
+            decay: Of every matrix.
             fused: How many matrices lie on top of each other in a parameter, by its name's end;
                 each is orthogonalised on its own.
             precision: What Newton-Schulz computes in.
         """
         self._peak_rate = peak_rate
-        self._weight_decay = weight_decay
+        self._decay = decay
         by_shape: dict[tuple[int, int], list[_Member]] = defaultdict(list)
         for name, parameter in named_parameters:
             parts = next((n for end, n in fused.items() if name.endswith(end)), 1)
@@ -147,7 +191,13 @@ class Muon:
         """One update, at this share of the peak learning rate."""
         rate = self._peak_rate * rate_factor
         for stack in self._stacks:
-            stack.step(rate, weight_decay=self._weight_decay)
+            stack.step(rate, decay=self._decay)
+
+    @torch.no_grad()
+    def rehearse(self, *, compile_it: bool) -> None:
+        """Settle for the kernels of every stack."""
+        for stack in self._stacks:
+            stack.rehearse(compile_it=compile_it)
 
     def state(self) -> dict[str, Tensor]:
         """The momentum of every parameter."""
@@ -186,28 +236,56 @@ class _Stack:
         self._shape = shape
         num_matrices = sum(member.parts for member in members)
         self._momentum = torch.zeros(num_matrices, *shape, device=members[0].parameter.device)
-        self._gradient = torch.empty_like(self._momentum)
+        self._gradient = torch.zeros_like(self._momentum)
+        self._direction: Direction = muon_direction
+
+    def rehearse(self, *, compile_it: bool) -> None:
+        """Settle for torch's own kernels, or make some for just this shape and try them."""
+        self._direction = muon_direction
+        if compile_it:
+            direction = compiled(muon_direction)
+            direction(self._gradient, self._momentum.clone(), self._precision)
+            self._direction = direction
 
     def momenta(self) -> Iterable[tuple[_Member, Tensor]]:
         """Each member with its slice of the momentum, ``(parts, rows, columns)``."""
         sizes = [member.parts for member in self._members]
         return zip(self._members, torch.split(self._momentum, sizes), strict=True)
 
-    def step(self, rate: float, *, weight_decay: float) -> None:
-        """Nesterov momentum, orthogonalised, taken off the weights."""
+    def step(self, rate: float, *, decay: Decay) -> None:
+        """Take the direction off the weights, and what decay takes."""
         gradients = [self._matrices(member, member.parameter.grad) for member in self._members]
         torch.cat(gradients, out=self._gradient)
-        self._momentum.lerp_(self._gradient, 1 - _MUON_MOMENTUM)
-        update = self._gradient.lerp_(self._momentum, _MUON_MOMENTUM)
-        update = orthogonalise(update.to(self._precision)).to(self._momentum.dtype)
+        update = self._direction(self._gradient, self._momentum, self._precision)
         sizes = [member.parts for member in self._members]
         for member, part in zip(self._members, torch.split(update, sizes), strict=True):
             weights = self._matrices(member, member.parameter)
-            weights.mul_(1 - rate * weight_decay).add_(part, alpha=-rate * self._scale)
+            decay.shrink(weights, part, rate=rate)
+            weights.add_(part, alpha=-rate * self._scale)
 
     def _matrices(self, member: _Member, tensor: Tensor | None) -> Tensor:
         assert tensor is not None
         return tensor.view(member.parts, *self._shape)
+
+
+Direction = Callable[[Tensor, Tensor, torch.dtype], Tensor]
+"""What :func:`muon_direction` does, compiled or not."""
+
+
+def muon_direction(gradient: Tensor, momentum: Tensor, precision: torch.dtype) -> Tensor:
+    """Where Muon goes: Nesterov momentum, orthogonalised.
+
+    Args:
+        gradient: ``(matrices, rows, columns)``; overwritten.
+        momentum: The running mean of the gradients, the same shape; moved on in place.
+        precision: What to orthogonalise in.
+
+    Returns:
+        The same shape and dtype as ``momentum``; to be taken off the weights.
+    """
+    momentum.lerp_(gradient, 1 - _MUON_MOMENTUM)
+    ahead = gradient.lerp_(momentum, _MUON_MOMENTUM)
+    return orthogonalise(ahead.to(precision)).to(momentum.dtype)
 
 
 def orthogonalise(stack: Tensor) -> Tensor:
@@ -236,7 +314,7 @@ class AdamWGroup:
 
     named_parameters: list[tuple[str, nn.Parameter]]
     peak_rate: float
-    weight_decay: float
+    decay: Decay
 
 
 class AdamW:
@@ -263,6 +341,12 @@ class AdamW:
         for group in self._groups:
             moved = [(name, p, p.grad) for name, p in group.named_parameters if p.grad is not None]
             moments = [self._moments[name] for name, _, _ in moved]
+            rate = group.peak_rate * rate_factor
+            if group.decay.is_cautious:
+                # torch's kernel moves mean and weights in one go; the mean has the update's sign
+                for (_, parameter, gradient), moment in zip(moved, moments, strict=True):
+                    mean = moment.exp_avg.lerp(gradient, 1 - beta1)
+                    group.decay.shrink(parameter, mean, rate=rate)
             adamw(
                 [parameter for _, parameter, _ in moved],
                 [gradient for _, _, gradient in moved],
@@ -274,11 +358,14 @@ class AdamW:
                 amsgrad=False,
                 beta1=beta1,
                 beta2=beta2,
-                lr=group.peak_rate * rate_factor,
-                weight_decay=group.weight_decay,
+                lr=rate,
+                weight_decay=0.0 if group.decay.is_cautious else group.decay.strength,
                 eps=_ADAMW_EPS,
                 maximize=False,
             )
+
+    def rehearse(self, *, compile_it: bool) -> None:
+        """Nothing to settle: torch's fused kernel is the fastest there is."""
 
     def state(self) -> dict[str, Tensor]:
         """Both moments and the number of updates of every parameter."""

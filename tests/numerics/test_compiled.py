@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.objectives import Architecture
 from core.spec import ModelShape
@@ -14,12 +14,14 @@ from training.backpropagation import Backpropagation
 from training.compiling import CACHE_VARIABLE, can_compile
 from training.execution import Execution, Precision
 from training.micro_batches import MicroBatch
+from training.optimizers import Decay, Muon
 
 pytestmark = [
     pytest.mark.exhaustive,
     pytest.mark.timeout(600),
     # torch's compiler does to autograd functions what torch warns of
     pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*script_method.*is deprecated:DeprecationWarning"),
     pytest.mark.skipif(not can_compile(), reason="no C++ compiler, or no headers of Python"),
 ]
 
@@ -70,3 +72,29 @@ def test_compiled_passes_give_the_gradients_of_eager_ones(
     tolerance = 1e-5 if precision == "fp32" else 0.05
     for one, other in zip(eager, kernels, strict=True):
         assert (one - other).norm() <= tolerance * one.norm() + 1e-7
+
+
+def test_compiled_muon_moves_as_eager_muon_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    moved = []
+    for compile_it in (False, True):
+        generator = torch.Generator().manual_seed(0)
+        shapes = [(24, 40), (40, 24), (24, 40)]
+        weights = [nn.Parameter(torch.randn(shape, generator=generator)) for shape in shapes]
+        muon = Muon(
+            [(str(index), parameter) for index, parameter in enumerate(weights)],
+            peak_rate=0.02,
+            decay=Decay(0.1, is_cautious=True),
+            fused={},
+            precision=torch.float32,
+        )
+        muon.rehearse(compile_it=compile_it)
+        for _ in range(3):
+            for parameter in weights:
+                parameter.grad = torch.randn(parameter.shape, generator=generator)
+            muon.step(1.0)
+        moved.append([*(parameter.detach() for parameter in weights), *muon.state().values()])
+    for eager, compiled in zip(*moved, strict=True):
+        torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-5)

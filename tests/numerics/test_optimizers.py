@@ -5,7 +5,14 @@ from torch import Tensor, nn
 from core.spec import ModelShape, OptimizerSpec
 from models.architectures import new_model
 from models.language_model import LanguageModel
-from training.optimizers import AdamW, AdamWGroup, Muon, build_optimizer, orthogonalise
+from training.optimizers import (
+    AdamW,
+    AdamWGroup,
+    Decay,
+    Muon,
+    build_optimizer,
+    orthogonalise,
+)
 
 SHAPES = [(16, 16), (16, 16), (16, 40), (40, 16), (16, 16)]
 
@@ -26,7 +33,7 @@ def test_stacked_muon_moves_as_torchs_muon_does() -> None:
     muon = Muon(
         [(str(index), parameter) for index, parameter in enumerate(ours)],
         peak_rate=0.02,
-        weight_decay=0.1,
+        decay=Decay(0.1),
         fused={},
         precision=torch.bfloat16,
     )
@@ -47,8 +54,8 @@ def test_adamw_moves_to_the_bit_as_torchs_adamw_does() -> None:
     named = [(str(index), parameter) for index, parameter in enumerate(ours)]
     adamw = AdamW(
         [
-            AdamWGroup(named[:3], peak_rate=0.02, weight_decay=0.1),
-            AdamWGroup(named[3:], peak_rate=0.05, weight_decay=0.0),
+            AdamWGroup(named[:3], peak_rate=0.02, decay=Decay(0.1)),
+            AdamWGroup(named[3:], peak_rate=0.05, decay=Decay(0.0)),
         ],
         betas=(0.9, 0.95),
     )
@@ -74,10 +81,48 @@ def test_a_fused_parameter_moves_as_its_parts_would() -> None:
     parts = matrices(seed=0)[:2]
     set_gradients(parts, seed=1)
     fused.grad = torch.cat([gradient(part) for part in parts])
-    settings = {"peak_rate": 0.02, "weight_decay": 0.1, "precision": torch.float32}
+    settings = {"peak_rate": 0.02, "decay": Decay(0.1), "precision": torch.float32}
     Muon([("x.Wqkv.weight", fused)], fused={"Wqkv.weight": 2}, **settings).step(1.0)  # type: ignore[arg-type]
     Muon([("a", parts[0]), ("b", parts[1])], fused={}, **settings).step(1.0)  # type: ignore[arg-type]
     torch.testing.assert_close(fused, torch.cat([p.detach() for p in parts]))
+
+
+@pytest.mark.parametrize("name", ["muon", "adamw"])
+def test_cautious_decay_shrinks_what_the_update_shrinks_and_nothing_else(name: str) -> None:
+    with_decay, without = matrices(seed=0), matrices(seed=0)
+    decays = (Decay(0.5, is_cautious=True), Decay(0.0))
+    for parameters, decay in zip((with_decay, without), decays, strict=True):
+        named = [(str(index), parameter) for index, parameter in enumerate(parameters)]
+        settings = {"peak_rate": 0.02, "decay": decay}
+        optimizer = (
+            AdamW([AdamWGroup(named, **settings)], betas=(0.9, 0.95))  # type: ignore[arg-type]
+            if name == "adamw"
+            else Muon(named, **settings, fused={}, precision=torch.float32)  # type: ignore[arg-type]
+        )
+        set_gradients(parameters, seed=1)
+        optimizer.step(0.5)
+    for mine, free, old in zip(with_decay, without, matrices(seed=0), strict=True):
+        shrinks = old * (old - free) >= 0
+        assert 0.3 < shrinks.float().mean() < 0.7
+        expected = free - 0.01 * 0.5 * torch.where(shrinks, old, 0.0)
+        torch.testing.assert_close(mine.detach(), expected.detach())
+
+
+def test_the_cautious_decay_of_adamw_follows_the_mean_of_the_gradients() -> None:
+    (weights,) = matrices(seed=0)[:1]
+    group = AdamWGroup([("w", weights)], peak_rate=0.01, decay=Decay(0.5, is_cautious=True))
+    adamw = AdamW([group], betas=(0.9, 0.95))
+    expected = weights.detach().clone()
+    mean, square = torch.zeros_like(expected), torch.zeros_like(expected)
+    for step in range(1, 6):
+        set_gradients([weights], seed=step)
+        adamw.step(1.0)
+        mean = 0.9 * mean + 0.1 * gradient(weights)
+        square = 0.95 * square + 0.05 * gradient(weights) ** 2
+        update = mean / (1 - 0.9**step) / ((square / (1 - 0.95**step)).sqrt() + 1e-10)
+        decayed = torch.where(expected * update >= 0, 0.5 * expected, 0.0)
+        expected = expected - 0.01 * (update + decayed)
+    torch.testing.assert_close(weights.detach(), expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(3, 32, 32), (2, 32, 96), (2, 96, 32)])
@@ -104,10 +149,15 @@ def model(request: pytest.FixtureRequest) -> LanguageModel:
     return new_model(shape, seed=0)
 
 
-def test_weight_decay_leaves_embeddings_norms_and_biases_alone(model: LanguageModel) -> None:
+@pytest.mark.parametrize("is_cautious", [False, True])
+def test_weight_decay_leaves_embeddings_norms_and_biases_alone(
+    model: LanguageModel, *, is_cautious: bool
+) -> None:
     optimizer = build_optimizer(
         model,
-        OptimizerSpec(name="adamw", learning_rate=0.1, weight_decay=1.0),
+        OptimizerSpec(
+            name="adamw", learning_rate=0.1, weight_decay=1.0, cautious_decay=is_cautious
+        ),
         precision=torch.float32,
     )
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
@@ -124,7 +174,7 @@ def test_weight_decay_leaves_embeddings_norms_and_biases_alone(model: LanguageMo
 def test_an_optimizer_goes_on_from_its_saved_state_to_the_same_bits(
     name: str, model: LanguageModel
 ) -> None:
-    spec = OptimizerSpec(name=name, learning_rate=0.02)  # type: ignore[arg-type]
+    spec = OptimizerSpec(name=name, learning_rate=0.02, cautious_decay=True)  # type: ignore[arg-type]
     optimizer = build_optimizer(model, spec, precision=torch.float32)
     parameters = list(model.parameters())
     for step in range(3):

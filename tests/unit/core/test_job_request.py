@@ -318,3 +318,43 @@ def test_a_wrong_corpus_is_named(corpus: Any, location: tuple[str, ...]) -> None
     with pytest.raises(ValidationError) as caught:
         parse(corpus=corpus)
     assert [error["loc"] for error in caught.value.errors()] == [location]
+
+
+@pytest.mark.parametrize(
+    ("budget", "warmup"),
+    [("1B", 0.0174), ("20M", 0.1)],
+)
+def test_the_warm_up_is_as_many_tokens_as_parameters_but_a_tenth_at_most(
+    budget: str, warmup: float
+) -> None:
+    spec = resolved(parse(model="small", budget={"tokens": budget}))
+    assert spec.schedule.warmup == pytest.approx(warmup, abs=5e-4)
+
+
+def test_a_job_that_only_the_clock_ends_warms_up_for_a_fixed_share() -> None:
+    assert resolved(parse(budget={"seconds": 60.0})).schedule.warmup == 0.02
+
+
+def test_a_small_batch_looks_back_over_more_steps() -> None:
+    small, large = (resolved(parse(batch_tokens=tokens)) for tokens in ("16384", "524288"))
+    assert (small.optimizer.beta2, large.optimizer.beta2) == (0.99, 0.95)
+
+
+def test_what_is_given_of_optimizer_and_schedule_is_kept() -> None:
+    spec = resolved(
+        parse(
+            optimizer={"learning_rate": 0.5, "beta2": 0.0, "cautious_decay": False},
+            schedule={"warmup": 0.0},
+        )
+    )
+    assert (spec.optimizer.learning_rate, spec.optimizer.beta2) == (0.5, 0.0)
+    assert not spec.optimizer.cautious_decay
+    assert spec.schedule.warmup == 0.0
+
+
+def test_a_spec_from_before_cautious_decay_means_what_it_meant() -> None:
+    fields = resolved(parse()).model_dump(mode="json")
+    assert fields["optimizer"].pop("cautious_decay") is True
+    old = JobSpec.model_validate_json(json.dumps(fields))
+    assert not old.optimizer.cautious_decay
+    assert old.model_dump(mode="json") == fields

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.spec import ModelShape
+from core.spec import ModelShape, OptimizerSpec
 from models.architectures import new_model
 from models.decoder import Decoder
 from models.language_model import LanguageModel
@@ -19,6 +19,7 @@ from training.dry_run import rehearse
 from training.execution import Execution
 from training.loader import Batch
 from training.micro_batches import micro_batches
+from training.optimizers import Optimizer, build_optimizer
 from training.ports import SilentReporter
 
 SHAPE = ModelShape(
@@ -45,6 +46,10 @@ def batch() -> Batch:
     return Batch(ids[:, :-1], ids[:, 1:], None, mask, None, num_tokens=ids[:, 1:].size)
 
 
+def optimizer(model: LanguageModel) -> Optimizer:
+    return build_optimizer(model, OptimizerSpec(learning_rate=0.02), precision=torch.float32)
+
+
 def cramped(*, room: int) -> LanguageModel:
     """A model on a device that has room for so many sequences at a time."""
 
@@ -63,7 +68,15 @@ def test_a_rehearsal_leaves_everything_as_it_was() -> None:
     model = new_model(SHAPE, seed=0)
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     random_state = torch.get_rng_state()
-    rehearse(model, batches=[batch()], execution=EXECUTION, reporter=SilentReporter())
+    moving = optimizer(model)
+    rehearse(
+        model,
+        optimizer=moving,
+        batches=[batch()],
+        execution=EXECUTION,
+        reporter=SilentReporter(),
+    )
+    assert not any(tensor.any() for tensor in moving.state().values())
     assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
     assert torch.equal(torch.get_rng_state(), random_state)
@@ -78,7 +91,11 @@ def test_gradients_are_the_same_bits_with_and_without_a_rehearsal(precision: Any
         model = new_model(SHAPE, seed=0)
         if is_rehearsed:
             passes, _ = rehearse(
-                model, batches=[batch()], execution=execution, reporter=SilentReporter()
+                model,
+                optimizer=optimizer(model),
+                batches=[batch()],
+                execution=execution,
+                reporter=SilentReporter(),
             )
         else:
             passes = Backpropagation(model, execution=execution)
@@ -94,15 +111,29 @@ def test_gradients_are_the_same_bits_with_and_without_a_rehearsal(precision: Any
 
 def test_a_device_with_little_memory_gets_micro_batches_that_fit() -> None:
     notices = Notices()
-    _, settled = rehearse(cramped(room=2), batches=[batch()], execution=EXECUTION, reporter=notices)
+    model = cramped(room=2)
+    _, settled = rehearse(
+        model,
+        optimizer=optimizer(model),
+        batches=[batch()],
+        execution=EXECUTION,
+        reporter=notices,
+    )
     assert settled.micro_batch == 2
     assert notices.codes == ["micro_batch_halved", "micro_batch_halved"]
     assert [data["micro_batch"] for data in notices.data] == [4, 2]
 
 
 def test_memory_too_small_for_one_sequence_is_an_error() -> None:
+    model = cramped(room=0)
     with pytest.raises(torch.OutOfMemoryError):
-        rehearse(cramped(room=0), batches=[batch()], execution=EXECUTION, reporter=SilentReporter())
+        rehearse(
+            model,
+            optimizer=optimizer(model),
+            batches=[batch()],
+            execution=EXECUTION,
+            reporter=SilentReporter(),
+        )
 
 
 @pytest.mark.exhaustive
@@ -116,9 +147,14 @@ def test_a_compiler_that_fails_is_done_without(
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
     compiled = Execution("cpu", "fp32", micro_batch=8, threads=1, compiled=True)
     notices = Notices()
+    model = new_model(SHAPE, seed=0)
     with config.patch({"cpp.cxx": (None, "false"), "force_disable_caches": True}):
         _, settled = rehearse(
-            new_model(SHAPE, seed=0), batches=[batch()], execution=compiled, reporter=notices
+            model,
+            optimizer=optimizer(model),
+            batches=[batch()],
+            execution=compiled,
+            reporter=notices,
         )
     assert settled == EXECUTION
     assert notices.codes == ["not_compiled"]
