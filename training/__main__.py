@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -23,6 +24,7 @@ from pydantic import ValidationError
 
 from core.errors import CheckpointDamaged, Diverged, InvalidRequest, PretrainerError
 from core.lifecycle import ExitCode, StopReason
+from core.memory_errors import is_out_of_memory
 from core.spec import JobSpec
 from training.build import train
 from training.checkpoint import read_manifest
@@ -33,6 +35,10 @@ from training.ports import Continuation, Filling, Phase, Plan, Reporter, SavedCh
 _CHECKPOINT = re.compile(r"step-(?P<step>\d{8,})-f(?P<fence>\d+)")
 _BESIDE = "beside the checkpoints"
 _SECONDS_BETWEEN_LINES = 2.0
+_TOO_LITTLE_MEMORY = (
+    "There is not enough memory to train this model, not even on one sequence at a time; a smaller "
+    "model or a shorter model.context_length needs less."
+)
 _LEAVING = b"finishing this step and saving; once more to leave at once\n"
 
 
@@ -79,8 +85,15 @@ def main(arguments: Sequence[str] | None = None) -> ExitCode:
         return _failed(str(error), ExitCode.BAD_SPEC)
     except Diverged as error:
         return _failed(error.message, ExitCode.DIVERGED)
-    except (PretrainerError, OSError) as error:
-        return _failed(str(error), ExitCode.BAD_DATA)
+    except OSError as error:
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return _failed(str(error), ExitCode.DISK_FULL if is_full else ExitCode.BAD_DATA)
+    except PretrainerError as error:
+        return _failed(error.message, ExitCode.BAD_DATA)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return _failed(_TOO_LITTLE_MEMORY, ExitCode.OUT_OF_MEMORY)
     if reason is StopReason.EARLY_STOPPING:
         _say("held-out text became no easier: stopped early")
     return ExitCode.DRAINED if reason is StopReason.DRAIN else ExitCode.DONE

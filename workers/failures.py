@@ -1,7 +1,7 @@
 """What an error that ended a child process means: an exit code, and what a user is told.
 
-torch cannot be imported here, for it takes seconds and most children do without. Its errors are
-told by the names of their classes, and where it raises a bare ``RuntimeError``, by their texts.
+torch cannot be imported here, for it takes seconds and most children do without: its errors are
+told by the names of their classes and by their texts, as in :mod:`core.memory_errors`.
 """
 
 from __future__ import annotations
@@ -11,15 +11,11 @@ from typing import Final
 
 from core.errors import BadData, Diverged, InvalidRequest, NotFound, PretrainerError
 from core.lifecycle import ExitCode
+from core.memory_errors import is_out_of_memory
 from workers.messages import Failed
 
 _DISK_FULL: Final = "disk_full"
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-_OUT_OF_MEMORY: Final = (
-    "DefaultCPUAllocator: can't allocate memory",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-)
 _DEVICE_FAULT: Final = ("CUDA error", "cuDNN error", "CUDNN_STATUS", "NCCL error")
 
 
@@ -29,7 +25,7 @@ def explain(error: Exception) -> tuple[ExitCode, Failed]:
         return _exit_code(error), Failed(
             code=error.error_code, message=error.message, param=error.param
         )
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return ExitCode.OUT_OF_MEMORY, Failed(
             code="out_of_memory", message="The device does not have enough memory for this."
         )
@@ -60,14 +56,6 @@ def _exit_code(error: PretrainerError) -> ExitCode:
     if isinstance(error, InvalidRequest | NotFound):
         return ExitCode.BAD_SPEC
     return ExitCode.INTERNAL
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or _says(error, _OUT_OF_MEMORY)
-    )
 
 
 def _is_device_fault(error: Exception) -> bool:

@@ -294,6 +294,24 @@ def test_a_budget_smaller_than_a_step_buys_one(
     assert (1, "validation/loss") in heard.values
 
 
+@pytest.mark.parametrize("text", ["a", "The import statement."])
+def test_a_corpus_smaller_than_a_window_is_trained_on_and_said_to_be_small(
+    spec: JobSpec, text: str, dataset: Path, tmp_path: Path
+) -> None:
+    tokenizer = Tokenizer.from_file(str(dataset / "tokenizer.json"))
+    tiny, heard = tmp_path / "tiny", Recorder()
+    tiny.mkdir()
+    writer = DatasetWriter(
+        tiny, corpus_digest="00" * 32, tokenizer_json=tokenizer.to_str().encode()
+    )
+    writer.add("train", tokenizer.encode(text).ids, len(text))
+    writer.close()
+    assert run(spec, tiny, tmp_path / "out", reporter=heard) is None
+    assert heard.notices == ["corpus_smaller_than_a_step"]
+    assert heard.saved[-1].step == NUM_STEPS
+    assert heard.values[NUM_STEPS, "train/loss"] < heard.values[1, "train/loss"]
+
+
 def test_a_schedule_in_seconds_warms_up_however_long_the_first_look_took(
     dataset: Path, tmp_path: Path
 ) -> None:

@@ -142,10 +142,10 @@ def test_an_interrupted_run_saves_leaves_and_goes_on_where_it_was(
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate()
     assert (process.returncode, errors) == (ExitCode.DRAINED, "")
-    newest = max(out.iterdir())
+    newest = max(out.glob("step-*"))
     interrupted_at = verify_checkpoint(newest).step
     assert interrupted_at >= 20
-    assert len(list(out.iterdir())) <= 2
+    assert len(list(out.glob("step-*"))) <= 2
 
     with start(endless, "--dataset", dataset, "--out", out, "--resume", newest) as process:
         assert process.stdout is not None
@@ -154,7 +154,7 @@ def test_an_interrupted_run_saves_leaves_and_goes_on_where_it_was(
         process.send_signal(signal.SIGTERM)
         process.communicate()
     assert process.returncode == ExitCode.DRAINED
-    manifest = verify_checkpoint(max(out.iterdir()))
+    manifest = verify_checkpoint(max(out.glob("step-*")))
     assert manifest.step > interrupted_at
     assert manifest.fence == 2
 
@@ -168,8 +168,9 @@ def test_a_finished_run_says_so_and_keeps_its_newest_checkpoints(
         output, errors = process.communicate()
     assert (process.returncode, errors) == (ExitCode.DONE, "")
     assert "held-out text" in output
-    saved = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert saved == ["step-00000060-f1", "step-00000070-f1"]
+    *events, earlier, last = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert [earlier, last] == ["step-00000060-f1", "step-00000070-f1"]
+    assert [name.partition(".out")[0] for name in events] == ["events"]
 
 
 @pytest.mark.slow
@@ -183,3 +184,34 @@ def test_a_wrong_spec_is_told_apart_from_wrong_data(dataset: Path, tmp_path: Pat
             _, errors = process.communicate()
         assert process.returncode == code
         assert errors.strip()
+
+
+LITTLE_MEMORY = """
+import resource
+import sys
+from pathlib import Path
+from training.__main__ import main
+
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+most = pages * resource.getpagesize() + 2**30
+resource.setrlimit(resource.RLIMIT_AS, (most, most))
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
+def test_a_model_that_does_not_fit_into_memory_is_said_to_be_too_large(
+    dataset: Path, tmp_path: Path
+) -> None:
+    path = write_spec(tmp_path / "spec.json", num_steps=1)
+    spec = json.loads(path.read_text())
+    spec["model"] |= {"layers": 16, "width": 4096, "ffn_width": 16384, "heads": 32, "kv_heads": 32}
+    path.write_text(json.dumps(spec))
+    arguments = [path, "--dataset", dataset, "--out", tmp_path / "out"]
+    answer = subprocess.run(
+        [sys.executable, "-c", LITTLE_MEMORY, *map(str, arguments)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert answer.returncode == ExitCode.OUT_OF_MEMORY, answer.stderr
+    assert "not enough memory" in answer.stderr
