@@ -28,6 +28,7 @@ from core.spec import (
     MAX_WIDTH,
     Budget,
     EarlyStoppingSpec,
+    OptimizerName,
     Precision,
     ResourcesSpec,
 )
@@ -152,7 +153,7 @@ class TokenizerRequest(Frozen):
 class OptimizerRequest(Frozen):
     """The optimizer; what is left out follows the model's size and the batch's."""
 
-    name: Literal["muon", "adamw"] = "muon"
+    name: OptimizerName = "muon"
     learning_rate: float | None = Field(default=None, gt=0, le=10)
     weight_decay: float = Field(default=0.1, ge=0, le=1)
     cautious_decay: bool = True

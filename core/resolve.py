@@ -247,7 +247,7 @@ def _batch_tokens(
 
 def _optimizer(asked: OptimizerRequest, shape: ModelShape, batch_tokens: int) -> OptimizerSpec:
     by_rule = {
-        "learning_rate": default_learning_rate(shape),
+        "learning_rate": default_learning_rate(shape, asked.name),
         "beta2": default_beta2(batch_tokens),
     }
     return OptimizerSpec(**{**by_rule, **asked.model_dump(exclude_none=True)})

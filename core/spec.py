@@ -20,6 +20,7 @@ from core.objectives import Architecture, Objective, StagedObjective
 from core.rotary import ROPE_THETA
 
 Precision = Literal["auto", "fp32", "bf16"]
+OptimizerName = Literal["muon", "adamw"]
 
 MAX_LAYERS = 128
 MAX_WIDTH = 16384
@@ -123,7 +124,7 @@ class Budget(Frozen):
 class OptimizerSpec(Frozen):
     """Muon on the hidden matrices and AdamW on the rest, or AdamW on everything."""
 
-    name: Literal["muon", "adamw"] = "muon"
+    name: OptimizerName = "muon"
     learning_rate: float = Field(gt=0, le=10, description="Peak rate of the hidden matrices")
     weight_decay: float = Field(default=0.1, ge=0, le=1)
     cautious_decay: bool = Field(

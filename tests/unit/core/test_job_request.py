@@ -340,6 +340,14 @@ def test_a_small_batch_looks_back_over_more_steps() -> None:
     assert (small.optimizer.beta2, large.optimizer.beta2) == (0.99, 0.95)
 
 
+def test_adamw_alone_gets_a_lower_rate_than_muon() -> None:
+    rates = [
+        resolved(parse(model="base", optimizer={"name": name})).optimizer.learning_rate
+        for name in ("muon", "adamw")
+    ]
+    assert rates == [pytest.approx(0.00243, rel=0.01), pytest.approx(0.00061, rel=0.01)]
+
+
 def test_what_is_given_of_optimizer_and_schedule_is_kept() -> None:
     spec = resolved(
         parse(
