@@ -28,6 +28,7 @@ from models.huggingface import CONFIG_NAME, WEIGHTS_METADATA, WEIGHTS_NAME, hugg
 from models.model_card import uploaded_model_card
 from models.safetensors_header import LENGTH_BYTES, MAX_HEADER_BYTES, StoredTensor
 from models.tensor_shapes import TABLES
+from models.token_roles import ROLE_FILES
 from training.checkpoint import TensorFile, save_checkpoint
 
 MOST_SPARE_ROWS: Final = 512
@@ -74,7 +75,7 @@ def import_folder(files: Mapping[str, Path], *, out: Path, fence: int) -> Import
     plan = _plan(files)
     shape = ModelShape.model_validate(plan["shape"])
     tokenizer = check_tokenizer(files[TOKENIZER_NAME])
-    rows = _rows(shape, tokenizer, roles={**plan["token_ids"], **_named_roles(files, tokenizer)})
+    rows = _rows(shape, tokenizer, roles=_role_ids(plan, tokenizer))
     ours = shape.model_copy(update={"vocab_size": tokenizer.vocab_size})
     tensors = _Tensors(
         files,
@@ -101,9 +102,10 @@ def import_folder(files: Mapping[str, Path], *, out: Path, fence: int) -> Import
 def _plan(files: Mapping[str, Path]) -> dict[str, Any]:
     """What a limited child reads in the descriptions; see ``training.folder_process``."""
     weights = sorted(name for name in files if name.endswith(".safetensors"))
-    told = {
+    told: dict[str, Any] = {
         "has_index": INDEX_NAME in files,
         "weights": {name: files[name].stat().st_size for name in weights},
+        "roles": [name for name in ROLE_FILES if name in files],
     }
     try:
         with Sandbox(_CHILD, limits=_LIMITS) as child:
@@ -113,6 +115,8 @@ def _plan(files: Mapping[str, Path]) -> dict[str, Any]:
                 child.send(files[INDEX_NAME].read_bytes())
             for name in weights:
                 child.send(_header(files[name], name))
+            for name in told["roles"]:
+                child.send(files[name].read_bytes())
             answer: dict[str, Any] = json.loads(child.receive())
     except SandboxDied as error:
         raise BadData(
@@ -138,20 +142,11 @@ def _header(path: Path, name: str) -> bytes:
     return header
 
 
-def _named_roles(files: Mapping[str, Path], tokenizer: CheckedTokenizer) -> dict[str, int]:
-    """The ids of the tokens that the files beside the tokenizer give a role."""
-    found: dict[str, int] = {}
-    for name in ("special_tokens_map.json", "tokenizer_config.json"):
-        try:
-            raw = json.loads(files[name].read_bytes()) if name in files else {}
-        except (ValueError, RecursionError) as error:
-            raise BadData(f"{name} is no JSON: {error}", code="config_damaged") from None
-        for role in _ROLES.values():
-            token = raw.get(role) if isinstance(raw, dict) else None
-            text = token.get("content") if isinstance(token, dict) else token
-            if isinstance(text, str) and text in tokenizer.former_ids:
-                found[role] = tokenizer.former_ids[text]
-    return found
+def _role_ids(plan: Mapping[str, Any], tokenizer: CheckedTokenizer) -> dict[str, int]:
+    """The ids of the tokens that have a role: as the tokenizer's files say, or else the config."""
+    former = tokenizer.former_ids
+    named = {role: former[text] for role, text in plan["roles"].items() if text in former}
+    return {**plan["token_ids"], **named}
 
 
 def _rows(

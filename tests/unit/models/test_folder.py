@@ -17,6 +17,7 @@ from models.architectures import empty_model
 from models.folder import FolderPlan, WeightsFile, plan_folder
 from models.huggingface import model_config
 from models.tensor_shapes import tensor_shapes
+from models.token_roles import read_roles
 
 SPECIALS = {"<|endoftext|>": 0, "<|pad|>": 1, "[MASK]": 2, "[CLS]": 3, "[SEP]": 4}
 DECODER = ModelShape(
@@ -197,3 +198,14 @@ def test_shards_are_read_as_the_index_says() -> None:
         with pytest.raises(BadData) as caught:
             plan_folder(config=config_of(DECODER), index=broken, weights=given)
         assert caught.value.error_code == code
+
+
+def test_roles_are_read_in_both_forms_and_nothing_else_is() -> None:
+    data = {"eos_token": "</s>", "pad_token": {"content": "<pad>"}, "mask_token": 3, "x": "y"}
+    assert read_roles(json.dumps(data).encode(), file="a") == {
+        "eos_token": "</s>",
+        "pad_token": "<pad>",
+    }
+    assert read_roles(b"[]", file="a") == {}
+    with pytest.raises(BadData):
+        read_roles(b"{", file="a")
