@@ -91,14 +91,23 @@ OBJECTIVES: dict[str, Objective] = {
 }
 
 
+OPTIMIZERS = {
+    "muon": OptimizerSpec(name="muon", learning_rate=0.02, cautious_decay=True),
+    "adamw": OptimizerSpec(name="adamw", learning_rate=0.02),
+}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_every_objective_resumes_with_the_same_bits(
-    name: str, dataset: Path, tmp_path: Path
+def test_every_objective_resumes_with_the_same_bits_under_every_optimizer(
+    name: str, optimizer: str, dataset: Path, tmp_path: Path
 ) -> None:
-    spec = make_spec("decoder", objective=OBJECTIVES[name])
+    spec = make_spec("decoder", objective=OBJECTIVES[name], optimizer=OPTIMIZERS[optimizer])
+    in_parts = replace(decide_execution(spec), micro_batch=2)  # gradients are accumulated
     undisturbed, first, second = Recorder(), Recorder(), Recorder()
-    run(spec, dataset, tmp_path / "a", reporter=undisturbed)
-    run(spec, dataset, tmp_path / "b", stop=StopAfter(7), reporter=first)
+    run(spec, dataset, tmp_path / "a", execution=in_parts, reporter=undisturbed)
+    assert undisturbed.plans[0].execution["micro_batch"] == 2
+    run(spec, dataset, tmp_path / "b", execution=in_parts, stop=StopAfter(7), reporter=first)
     resume = first.saved[-1].path
     run(spec, dataset, tmp_path / "b", resume=resume, fence=2, reporter=second)
     assert weights(second.saved[-1].path) == weights(undisturbed.saved[-1].path)
