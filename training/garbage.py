@@ -11,7 +11,6 @@ from contextlib import contextmanager
 def collected_on_request() -> Iterator[None]:
     """Nothing is collected but by ``gc.collect``, which leaves alone what was there before."""
     was_enabled = gc.isenabled()
-    gc.collect()
     gc.freeze()
     gc.disable()
     try:
