@@ -1,9 +1,9 @@
 """``python -m training.folder_process``: an uploaded folder's descriptions, read and compared.
 
 A limited child of ``training.importing``: what strangers wrote as JSON is parsed here and nowhere
-else. It is given frames: ``{"has_index", "weights": {name: bytes}, "roles": [names]}`` as JSON, then
-the config, the index, the header of each file and the files about roles, in that order. It answers
-one frame of JSON: the plan, or ``{"error": {...}}``.
+else. It is given frames: ``{"has_index", "weights": {name: bytes}, "roles": [names]}`` as JSON,
+then the config, the index, the header of each file and the files about roles, in that order. It
+answers one frame of JSON: the plan, or ``{"error": {...}}``.
 """
 
 from __future__ import annotations

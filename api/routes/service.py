@@ -10,6 +10,7 @@ from api.deps import MAX_FILES_PAGE, MAX_PAGE, Reading, ServiceDep
 from api.documentation import failures
 from api.guarded_route import GuardedRoute
 from api.json_body import MAX_DEPTH
+from api.schemas.checkpoints import MAX_CHECKPOINT_FILES
 from api.schemas.corpora import MAX_EXAMPLE_CONTEXT_LENGTH, MAX_EXAMPLES, MAX_FILES
 from api.schemas.files import MAX_FORM_PARTS
 from api.schemas.service import FilterLimits, Health, Limits, PartState, Readiness
@@ -26,6 +27,7 @@ from core.job_request import (
     MIN_VOCAB_SIZE,
 )
 from core.quality_filters import list_filters
+from corpora.folder_upload import MAX_WEIGHTS_BYTES
 from corpora.tokenizer_upload import MAX_FILE_BYTES as MAX_TOKENIZER_FILE_BYTES
 from services.files import MAX_FILENAME_LENGTH, MAX_LIFETIME_SECONDS, MIN_LIFETIME_SECONDS
 from services.uploads import MAX_PARTS, MAX_TIMES_SENT
@@ -74,6 +76,8 @@ def get_limits(service: ServiceDep, uow: Reading) -> Limits:
         filename_characters=MAX_FILENAME_LENGTH,
         form_parts=MAX_FORM_PARTS,
         corpus_files=MAX_FILES,
+        checkpoint_files=MAX_CHECKPOINT_FILES,
+        checkpoint_bytes=MAX_WEIGHTS_BYTES,
         examples=MAX_EXAMPLES,
         examples_context_length=MAX_EXAMPLE_CONTEXT_LENGTH,
         page_size=MAX_PAGE,

@@ -12,13 +12,15 @@ from api.schemas.base import Answer, ObjectId, RequestBody
 from core.clock import unix_seconds
 from db.tables import Checkpoint, CheckpointFile, Job
 
-MAX_FILES = 1000
+MAX_CHECKPOINT_FILES = 1000
 
 
 class CheckpointBody(RequestBody):
     """The body of ``POST /v1/checkpoints``: either `files` or `archive`."""
 
-    files: Annotated[list[ObjectId], Field(min_length=1, max_length=MAX_FILES)] | None = Field(
+    files: (
+        Annotated[list[ObjectId], Field(min_length=1, max_length=MAX_CHECKPOINT_FILES)] | None
+    ) = Field(
         default=None,
         description="The ids of the files of a Hugging Face folder: Qwen3 or ModernBERT with its "
         "`config.json`, its `tokenizer.json` and its weights as safetensors",

@@ -71,6 +71,8 @@ class Limits(Answer):
     filename_characters: int
     form_parts: int
     corpus_files: int
+    checkpoint_files: int = Field(description="Of an uploaded model")
+    checkpoint_bytes: int = Field(description="What may be taken out of the archive of one")
     examples: int
     examples_context_length: int
     page_size: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -34,6 +35,7 @@ SHAPES = [
 ]  # fmt: skip
 
 
+@cache
 def weights_of(shape: ModelShape) -> bytes:
     return save(dict(empty_model(shape).state_dict()), {"format": "pt"})
 
