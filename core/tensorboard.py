@@ -8,6 +8,7 @@ their numbers from ``tensorboard/compat/proto/{event,summary,tensor,tensor_shape
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping
 from functools import cache
@@ -42,7 +43,7 @@ def file_version(*, created_at: float) -> bytes:
 def scalars(values: Mapping[str, float], *, step: int, created_at: float) -> bytes:
     """A record of numbers at a step; ``a/b`` is shown as ``b`` in the group ``a``."""
     summary = b"".join(
-        _bytes(1, _bytes(1, name.encode()) + _key(2, _FLOAT) + struct.pack("<f", value))
+        _bytes(1, _bytes(1, name.encode()) + _key(2, _FLOAT) + _float(value))
         for name, value in values.items()
     )
     return _record(_event(created_at, step) + _bytes(5, summary))
@@ -104,6 +105,14 @@ def _number(field: int, value: int) -> bytes:
 
 def _bytes(field: int, content: bytes) -> bytes:
     return _key(field, _LENGTH_DELIMITED) + _varint(len(content)) + content
+
+
+def _float(value: float) -> bytes:
+    """In 32 bits; what is too large for them is infinite, as in any conversion."""
+    try:
+        return struct.pack("<f", value)
+    except OverflowError:
+        return struct.pack("<f", math.copysign(math.inf, value))
 
 
 def _varint(value: int) -> bytes:

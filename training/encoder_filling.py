@@ -71,6 +71,7 @@ class EncoderFiller:
             word
             for num_pieces in range(1, MOST_PIECES + 1)
             for word in self._words_of(encoded, gap, num_pieces, after_space=after_space)
+            if np.isfinite(word.logprob)  # of weights that are lost, nothing is
         ]
         found.sort(key=lambda word: -word.logprob)  # stable: equals in the order of their lengths
         return [

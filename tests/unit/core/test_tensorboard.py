@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,15 @@ def test_tensorboard_reads_each_number_at_its_step_and_time(tmp_path: Path) -> N
     ]  # fmt: skip
     assert [point.wall_time for point in losses] == [1.7e9 + step for step in range(4)]
     assert accumulator.Scalars("optimizer/learning_rate")[0].value == pytest.approx(1e-4)
+
+
+def test_number_too_large_for_the_format_is_infinite_there(tmp_path: Path) -> None:
+    records = [
+        tensorboard.scalars({"optimizer/gradient_norm": value}, step=step, created_at=1.7e9)
+        for step, value in enumerate((1e300, -1e300, 3.0))
+    ]
+    points = read(tmp_path, *records).Scalars("optimizer/gradient_norm")
+    assert [point.value for point in points] == [math.inf, -math.inf, 3.0]
 
 
 def test_tensorboard_reads_what_a_model_said(tmp_path: Path) -> None:

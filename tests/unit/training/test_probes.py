@@ -167,6 +167,11 @@ def test_sentence_longer_than_the_context_is_read_around_its_gap() -> None:
     assert all(ids[place] == MASK for ids, place in model.seen)
 
 
+def test_model_whose_weights_are_lost_fills_nothing() -> None:
+    (filling,) = fill(Fills({id_: float("nan") for id_ in range(vocabulary().size)}), "the ____")
+    assert (filling.text, filling.candidates) == ("the ____", [[]])
+
+
 @dataclass
 class Spells:
     """An encoder that knows how one word goes on, and how likely it is from each number of masks.
