@@ -48,7 +48,7 @@ TOKENS_PER_DOCUMENT: Final = 1000
 NUM_WARMUP_STEPS: Final = 2
 PEERS: Final[Mapping[str, Sequence[str]]] = {
     "trainer": ("transformers==5.23.0", "accelerate"),
-    "litgpt": ("litgpt==0.5.13",),
+    "litgpt": ("litgpt==0.5.13", "requests"),
 }
 MODULES: Final = {
     "ours": "benchmarks.sides.ours",
@@ -123,11 +123,16 @@ def main() -> None:
     ]
     seen: dict[str, list[Seen]] = {side.name: [] for side in sides}
     with tempfile.TemporaryDirectory() as name:
-        case = _prepare(Path(name), shape, num_steps=given.steps + NUM_WARMUP_STEPS)
-        pythons = {engine: _python(engine, given.peers) for engine in {s.engine for s in sides}}
+        case = prepare(
+            Path(name),
+            shape,
+            batch_tokens=BATCH_TOKENS,
+            num_steps=given.steps + NUM_WARMUP_STEPS,
+        )
+        pythons = {engine: python_of(engine, given.peers) for engine in {s.engine for s in sides}}
         for number in range(given.rounds):
             for side in sides:
-                one = _run(side, case, python=pythons[side.engine])
+                one = run_side(side, case, python=pythons[side.engine])
                 seen[side.name].append(one)
                 print(f"round {number + 1}  {side.name:22} {one.tokens_per_second:9,.0f} tokens/s")
     _print_table(seen, title=f"{given.case}: {num_parameters(shape) / 1e6:.1f}M parameters")
@@ -144,11 +149,11 @@ def _can_run(side: Side, shape: ModelShape) -> bool:
     )
 
 
-def _prepare(directory: Path, shape: ModelShape, *, num_steps: int) -> Case:
+def prepare(directory: Path, shape: ModelShape, *, batch_tokens: int, num_steps: int) -> Case:
     """The same random tokens as token shards for us and as windows for the peers."""
     tokenizer = _tokenizer(shape.vocab_size)
     (directory / "tokenizer.json").write_text(tokenizer.to_str())
-    num_documents = -(-num_steps * BATCH_TOKENS // TOKENS_PER_DOCUMENT) + 1
+    num_documents = -(-num_steps * batch_tokens // TOKENS_PER_DOCUMENT) + 1
     ids = np.random.default_rng(0).integers(
         len(SPECIAL_TOKENS), shape.vocab_size, (num_documents, TOKENS_PER_DOCUMENT)
     )
@@ -170,7 +175,7 @@ def _prepare(directory: Path, shape: ModelShape, *, num_steps: int) -> Case:
         directory=str(directory),
         shape=shape.model_dump(),
         config=model_config(shape, special_ids=special_ids),
-        batch_tokens=BATCH_TOKENS,
+        batch_tokens=batch_tokens,
         num_steps=num_steps,
         num_warmup_steps=NUM_WARMUP_STEPS,
         precision="fp32",
@@ -198,7 +203,7 @@ def _tokenizer(vocab_size: int) -> Tokenizer:
     return tokenizer
 
 
-def _python(engine: str, peers: Path) -> str:
+def python_of(engine: str, peers: Path) -> str:
     """The interpreter of a side; its environment is made if it is not there."""
     if engine == "ours":
         return sys.executable
@@ -213,17 +218,18 @@ def _python(engine: str, peers: Path) -> str:
     return str(python)
 
 
-def _run(side: Side, case: Case, *, python: str) -> Seen:
-    """Train once, in a process of its own."""
+def run_side(
+    side: Side, case: Case, *, python: str, environment: Mapping[str, str] | None = None
+) -> Seen:
+    """Train once, in a process of its own, with these variables beside the present ones."""
     case = replace(case, precision=side.precision, compiled=side.compiled)
     directory = Path(case.directory)
     write_case(case, directory / "case.json")
     ours = engine_environment() if side.engine == "ours" else {}
-    # our own packages must not stand in for the peer's
     done = subprocess.run(
         [python, "-m", MODULES[side.engine], directory / "case.json", directory / "answer.json"],
         cwd=ROOT,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", **ours},
+        env={**os.environ, "HF_HUB_OFFLINE": "1", **ours, **(environment or {})},
         capture_output=True,
         text=True,
         check=False,
@@ -254,17 +260,9 @@ def _print_table(seen: Mapping[str, Sequence[Seen]], *, title: str) -> None:
 
 def _keep(seen: Mapping[str, Sequence[Seen]], *, shape: ModelShape, case: str) -> None:
     """Write everything that was seen, with the machine that it was seen on."""
-    machine = {
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "load": os.getloadavg()[0],
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
     content = {
         "measured_at": int(time.time()),
-        "machine": machine,
+        "machine": machine(),
         "shape": shape.model_dump(),
         "batch_tokens": BATCH_TOKENS,
         "rounds": {
@@ -279,13 +277,29 @@ def _keep(seen: Mapping[str, Sequence[Seen]], *, shape: ModelShape, case: str) -
             for name, rounds in seen.items()
         },
     }
-    slug = re.sub(r"[^a-z0-9]+", "-", str(machine["gpu"] or machine["processor"]).lower()).strip(
-        "-"
-    )
-    path = ROOT / "benchmarks" / "results" / f"{datetime.now(UTC):%Y-%m-%d}-{slug}-{case}.json"
+    keep_result(content, name=case)
+
+
+def keep_result(content: Mapping[str, Any], *, name: str) -> None:
+    """Write ``benchmarks/results/<date>-<machine>-<name>.json``."""
+    here = machine()
+    slug = re.sub(r"[^a-z0-9]+", "-", str(here["gpu"] or here["processor"]).lower()).strip("-")
+    path = ROOT / "benchmarks" / "results" / f"{datetime.now(UTC):%Y-%m-%d}-{slug}-{name}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(content, indent=1) + "\n")
     print(f"\nwritten to {path.relative_to(ROOT)}")
+
+
+def machine() -> dict[str, Any]:
+    """What was measured on."""
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "load": os.getloadavg()[0],
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
 
 
 def _processor() -> str:

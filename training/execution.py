@@ -177,12 +177,12 @@ def _micro_batch(spec: JobSpec, device: DeviceKind) -> int:
         limit = _CPU_MICRO_BATCH_TOKENS // spec.model.context_length
     else:
         memory = torch.cuda.get_device_properties(0).total_memory
-        per_sequence = _activation_bytes_per_token(spec.model) * spec.model.context_length
+        per_sequence = activation_bytes_per_token(spec.model) * spec.model.context_length
         limit = int(_CUDA_ACTIVATION_SHARE * memory / per_sequence)
     return largest_divisor(spec.sequences_per_step, limit=limit)
 
 
-def _activation_bytes_per_token(shape: ModelShape) -> int:
+def activation_bytes_per_token(shape: ModelShape) -> int:
     """What the backward pass waits for, in fp32, rounded up: about 16 D and 4 F a layer."""
     return 4 * shape.layers * (16 * shape.width + 4 * shape.ffn_width)
 
