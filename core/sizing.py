@@ -16,7 +16,7 @@ DEFAULT_EPOCHS = 4.0
 """Up to about four passes are as good as fresh text (arXiv 2305.16264)."""
 
 _REFERENCE_PARAMETERS = 108e6
-_ADAMW_RATE = 0.25
+_ADAMW_RATE = 0.15
 _SMALL_BATCH_TOKENS = 2**18
 _LONGEST_WARMUP, _UNTIMED_WARMUP = 0.1, 0.02
 _VOCABULARY_BY_BYTES = ((20e6, 4096), (200e6, 8192), (1e9, 16384), (50e9, 32768))
@@ -75,8 +75,8 @@ def default_batch_tokens(shape: ModelShape) -> int:
 def default_learning_rate(shape: ModelShape, optimizer: OptimizerName) -> float:
     """The peak rate, to three digits: ``0.5 * 0.0047 * (N / 108M)^(-1/3)``, at most 0.02, for Muon.
 
-    AdamW alone gets a quarter of it: 0.0006 at 108M, the usual rate of that size, and at 1.4M what
-    learned best of three rates; the whole one learned next to nothing there (docs/log.md).
+    AdamW alone gets 0.15 of it: 0.00035 at 108M, and at 1.4M the 0.0015 that learned best of the
+    rates that were tried; the whole one learned next to nothing there (docs/log.md).
     """
     rate = 0.5 * 0.0047 * math.pow(num_parameters(shape) / _REFERENCE_PARAMETERS, -1 / 3)
     share = 1.0 if optimizer == "muon" else _ADAMW_RATE

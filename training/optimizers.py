@@ -19,16 +19,16 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
-from core.spec import OptimizerSpec
+from core.spec import OptimizerName, OptimizerSpec
 from models.language_model import LanguageModel
 from training.compiling import compiled
 
 _NEWTON_SCHULZ: Final = (3.4445, -4.7750, 2.0315)
 _NEWTON_SCHULZ_STEPS: Final = 5
 _MUON_MOMENTUM: Final = 0.95
-_TABLE_RATE: Final = 0.3
-"""The rate of embeddings, in terms of the hidden matrices'."""
-_VECTOR_RATE: Final = 3.0
+_TABLE_RATES: Final[Mapping[OptimizerName, float]] = {"muon": 0.3, "adamw": 2.0}
+"""The rate of embeddings, in terms of the hidden matrices' (docs/log.md)."""
+_VECTOR_RATES: Final[Mapping[OptimizerName, float]] = {"muon": 3.0, "adamw": 2.0}
 """The rate of norms and biases, likewise; the bias of an encoder has several nats to go."""
 _ADAMW_EPS: Final = 1e-10
 """Far below the gradients of rare tokens' rows, which 1e-8 would slow down."""
@@ -74,9 +74,11 @@ def build_optimizer(
     tables = [(name, p) for name, p in named if _is_table(model, p)]
     vectors = [(name, p) for name, p in named if p.ndim == 1]
     hidden = [(name, p) for name, p in named if p.ndim > 1 and not _is_table(model, p)]
+    table_rate = _TABLE_RATES[spec.name] * spec.learning_rate
+    vector_rate = _VECTOR_RATES[spec.name] * spec.learning_rate
     groups = [
-        AdamWGroup(tables, peak_rate=_TABLE_RATE * spec.learning_rate, decay=_NO_DECAY),
-        AdamWGroup(vectors, peak_rate=_VECTOR_RATE * spec.learning_rate, decay=_NO_DECAY),
+        AdamWGroup(tables, peak_rate=table_rate, decay=_NO_DECAY),
+        AdamWGroup(vectors, peak_rate=vector_rate, decay=_NO_DECAY),
     ]
     betas = (spec.beta1, spec.beta2)
     decay = Decay(spec.weight_decay, is_cautious=spec.cautious_decay)
