@@ -59,6 +59,42 @@ def test_job_that_diverges_fails_at_once_and_says_so(ready: House) -> None:
     assert "loss is nan" in message
 
 
+def test_job_whose_loss_leaves_goes_back_tells_of_it_and_fails_clearly(ready: House) -> None:
+    job_id = ready.new_job(
+        ready.corpus_id,
+        budget={"steps": 1000},
+        optimizer={"name": "adamw", "learning_rate": 10.0},
+        evaluation={"every_steps": 1000},
+        checkpoints={"every_steps": 1000},
+    ).id
+    run_with(ready, "")
+    job = ready.job(job_id)
+    code, message = error_of(job)
+    assert code == "diverged"
+    assert "optimizer.learning_rate" in message
+    returns = [warning for warning in job.warnings if "went back to those of step 0" in warning]
+    assert len(returns) == 2
+    with ready.database.unit_of_work() as uow:
+        notices = [
+            event.data["notice"]["code"]
+            for event in uow.events.read_after(0, job_id=job_id, limit=1000)
+            if "notice" in event.data
+        ]
+    assert notices.count("rolled_back") == 2
+
+
+def test_job_that_learns_no_more_ends_early_and_has_its_result(ready: House) -> None:
+    stopping = {"patience": 1, "min_delta": 50}
+    job_id = ready.new_job(
+        ready.corpus_id, evaluation={"every_steps": 2, "early_stopping": stopping}
+    ).id
+    run_with(ready, "")
+    job = ready.job(job_id)
+    assert (job.status, job.stop_reason) == (JobStatus.SUCCEEDED, "early_stopping")
+    assert [checkpoint.step for checkpoint in ready.checkpoints(job_id)] == [2]
+    assert job.metrics["validation/bits_per_byte"] > 0
+
+
 def test_device_fault_counts_as_a_crash_and_is_named(ready: House) -> None:
     job_id = ready.new_job(ready.corpus_id, max_attempts=1).id
     run_with(ready, "device_fault@2")
