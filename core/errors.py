@@ -13,7 +13,7 @@
     ├── Unavailable           a part of the service cannot be reached now
     ├── BadData               what a user uploaded cannot be used
     ├── CheckpointDamaged     a checkpoint's bytes do not match its manifest
-    ├── Diverged              the loss or its gradient is no longer a number
+    ├── Diverged              the loss left for good, or is no longer a number
     └── LeaseLost             another owner has taken the work over
 
 Each carries a stable ``code`` (for programs), a message (what was seen, what is allowed), and the
@@ -137,7 +137,7 @@ class CheckpointDamaged(PretrainerError):
 
 
 class Diverged(PretrainerError):
-    """Training ran away: the loss or the norm of its gradient is infinite or not a number."""
+    """Training ran away: the loss left for good, or is infinite or not a number."""
 
     code = "diverged"
 

@@ -61,14 +61,15 @@ def train(
 
     Returns:
         None when the budget is spent; otherwise why it stopped. PAUSE and DRAIN have saved a
-        checkpoint, CANCEL has not.
+        checkpoint, CANCEL has not; EARLY_STOPPING has left all that a spent budget leaves.
 
     Raises:
         BadData: a dataset is damaged, or it or ``initial`` does not fit the spec.
         CheckpointDamaged: ``resume`` or ``initial`` is not whole.
         Conflict: ``resume`` belongs to another spec or dataset.
         InvalidRequest: this machine cannot do what the spec asks for.
-        Diverged: the loss or its gradient is not finite.
+        Diverged: the loss left for good, and earlier weights did not help.
+        OSError: a checkpoint could not be written.
     """
     reporter.phase("preparing" if resume is None else "recovering")
     data = open_data(spec, datasets)

@@ -207,10 +207,7 @@ class TrainingLoop:
             self.state,
             step=step,
             tokens=self.state.tokens + num_tokens,
-            metrics={
-                **self.state.metrics,
-                **{name: value for name, value in values.items() if name == "train/loss"},
-            },
+            metrics={**self.state.metrics, **_finite({"train/loss": loss})},
             guard=guard,
         )
         self._has_news = True
