@@ -38,6 +38,8 @@ from training.checkpoint import verify_checkpoint
 from training.initial import take_initial_weights
 from training.ports import NeverStop, SavedCheckpoint, SilentReporter, StopSignal
 
+pytestmark = pytest.mark.usefixtures("one_core")
+
 SHAPE = ModelShape(
     architecture="decoder", layers=2, width=32, heads=2, kv_heads=1, ffn_width=48,
     context_length=64, vocab_size=320,
