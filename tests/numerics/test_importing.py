@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,15 @@ transformers = pytest.importorskip("transformers")
 ROWS = 400
 SPECIALS = ["<pad>", "<s>", "</s>", "[MASK]", "[CLS]", "[SEP]"]
 TEXT = "The cat sat on the mat, didn't it? naïve 東京 🙂 1234\n\n two  spaces"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Models this small only lose by sharing their work out."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
