@@ -22,6 +22,7 @@ def test_without_the_package_the_error_says_what_to_install(
 
 
 @pytest.mark.exhaustive
+@pytest.mark.mlflow
 @pytest.mark.filterwarnings("default")  # of mlflow's own making
 def test_mlflow_gives_back_what_was_measured_and_said(tmp_path: Path) -> None:
     mlflow = pytest.importorskip("mlflow")
