@@ -107,7 +107,7 @@ def _lesser(
 
 
 def _tell(reporter: Reporter, error: RuntimeError, *, before: Execution, now: Execution) -> None:
-    cause = (str(error).strip() or repr(error)).splitlines()[0][:_MESSAGE_LENGTH]
+    cause = " ".join((str(error) or repr(error)).split())[:_MESSAGE_LENGTH]
     if now.micro_batch != before.micro_batch:
         reporter.notice(
             code="micro_batch_halved",

@@ -7,9 +7,11 @@ precision is its own choice unless the case is one of fp32.
 from __future__ import annotations
 
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import litgpt  # type: ignore[import-not-found]  # in an environment of its own
@@ -93,6 +95,8 @@ def main() -> None:
         norm_eps=1e-6,
         norm_qk=True,
     )
+    # its last checkpoint reads the command line once more
+    arguments, sys.argv = sys.argv, ["litgpt", "benchmark"]
     with tempfile.TemporaryDirectory() as out:
         setup(
             model_name="benchmark",
@@ -112,10 +116,11 @@ def main() -> None:
             eval=EvalArgs(interval=10**9, max_iters=1, final_validation=False),
             logger_name="csv",
         )
+    sys.argv = arguments
     answer(
         case,
         text.windows.taken_at[: case.num_steps + 1],
-        versions={"litgpt": litgpt.__version__, "torch": torch.__version__},
+        versions={"litgpt": version("litgpt"), "torch": torch.__version__},
         resident_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     )
 
