@@ -46,7 +46,7 @@ def test_a_shape_of_ones_own_learns_at_the_default_rate(
         ids = torch.from_numpy(drawn.astype(np.int64))
         weights = torch.full(ids.shape, 1 / ids.numel())
         loss = model.loss(ids, labels=ids.roll(-1, 1), weights=weights, positions=None)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step(min(1.0, (step + 1) / 3))
         model.zero_grad()
