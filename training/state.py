@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -49,14 +49,17 @@ class TrainingState:
 
     @classmethod
     def from_json(cls, recorded: Mapping[str, Any]) -> TrainingState:
-        """Read back what :meth:`to_json` wrote."""
+        """Read back what :meth:`to_json` wrote, now or before it had all of today's fields."""
+        readers: Mapping[str, Callable[[Any], Any]] = {
+            "execution": Execution.from_json,
+            "samples": _samples,
+            "guard": Guard.from_json,
+            "patience": Patience.from_json,
+        }
         return cls(
             **{
-                **recorded,
-                "execution": Execution.from_json(recorded["execution"]),
-                "samples": _samples(recorded["samples"]),
-                "guard": Guard.from_json(recorded["guard"]),
-                "patience": Patience.from_json(recorded["patience"]),
+                name: readers[name](value) if name in readers else value
+                for name, value in recorded.items()
             }
         )
 
