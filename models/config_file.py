@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from core.errors import BadData
 from core.rotary import LOCAL_ROPE_THETA, ROPE_THETA
 from core.sizing import ENCODER_GLOBAL_EVERY, ENCODER_LOCAL_WINDOW
-from core.spec import ModelShape
+from core.spec import MAX_LAYERS, ModelShape
 
 CONFIG_NAME: Final = "config.json"
 RMS_NORM_EPS: Final = 1e-6
@@ -32,7 +32,8 @@ class _Config(BaseModel):
     vocab_size: int
     hidden_size: int
     intermediate_size: int
-    num_hidden_layers: int
+    num_hidden_layers: int = Field(ge=1, le=MAX_LAYERS)
+    """Bounded before anything is made for each layer."""
     num_attention_heads: int = Field(ge=1)
     max_position_embeddings: int
     attention_bias: Literal[False] = False
