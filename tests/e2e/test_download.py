@@ -50,7 +50,9 @@ def corpus_id(service: Service) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", LOADERS)
+@pytest.mark.parametrize(
+    "architecture", ["encoder", pytest.param("decoder", marks=pytest.mark.exhaustive)]
+)
 def test_a_downloaded_checkpoint_gives_the_logits_of_the_engine_in_transformers(
     architecture: Architecture, service: Service, corpus_id: str, tmp_path: Path
 ) -> None:

@@ -34,6 +34,7 @@ def error_of(job: Job) -> tuple[str, str]:
     return job.error["code"], job.error["message"]
 
 
+@pytest.mark.exhaustive
 def test_job_out_of_device_memory_ends_with_half_the_micro_batch(ready: House) -> None:
     job_id = ready.new_job(ready.corpus_id, max_attempts=1).id
     run_with(ready, "out_of_memory@6")
@@ -50,6 +51,7 @@ def test_job_out_of_device_memory_ends_with_half_the_micro_batch(ready: House) -
     assert "ran out of memory" in done.warnings[-1]
 
 
+@pytest.mark.exhaustive
 def test_job_that_diverges_fails_at_once_and_says_so(ready: House) -> None:
     job_id = ready.new_job(ready.corpus_id).id
     run_with(ready, "diverge@2")
@@ -105,6 +107,7 @@ def test_device_fault_counts_as_a_crash_and_is_named(ready: House) -> None:
     assert "The device failed: CUDA error" in message
 
 
+@pytest.mark.exhaustive
 def test_full_disk_deletes_a_checkpoint_tries_once_more_and_pauses(ready: House) -> None:
     job_id = ready.new_job(
         ready.corpus_id,
