@@ -143,15 +143,7 @@ def advance(uow: UnitOfWork, claim: Claim, change: Advance) -> Job:
 
 def announce_progress(uow: UnitOfWork, job: Job, *, probes: Sequence[Probes] = ()) -> None:
     """Tell whoever listens how far the job is."""
-    total = job.num_steps
-    data: dict[str, Any] = {
-        "step": job.step,
-        "num_steps": total,
-        "tokens": job.tokens,
-        "tokens_per_second": job.tokens_per_second,
-        "phase": job.phase,
-        "metrics": job.metrics,
-    }
+    data = _progress(job)
     if probes:
         data["probes"] = [
             {
@@ -161,7 +153,7 @@ def announce_progress(uow: UnitOfWork, job: Job, *, probes: Sequence[Probes] = (
             }
             for probe in probes
         ]
-    of_all = "" if total is None else f" of {total}"
+    of_all = "" if job.num_steps is None else f" of {job.num_steps}"
     uow.record_event("job.progress", message=f"Step {job.step}{of_all}", job_id=job.id, data=data)
 
 
@@ -174,8 +166,20 @@ def warn(uow: UnitOfWork, job: Job, *, code: str, message: str, data: Mapping[st
         message=message,
         level="warn",
         job_id=job.id,
-        data={"step": job.step, "notice": {"code": code, **data}},
+        data={**_progress(job), "notice": {"code": code, **data}},
     )
+
+
+def _progress(job: Job) -> dict[str, Any]:
+    """What every event of type ``job.progress`` says."""
+    return {
+        "step": job.step,
+        "num_steps": job.num_steps,
+        "tokens": job.tokens,
+        "tokens_per_second": job.tokens_per_second,
+        "phase": job.phase,
+        "metrics": job.metrics,
+    }
 
 
 def succeed(uow: UnitOfWork, claim: Claim, *, stop_reason: str = BUDGET_SPENT) -> None:

@@ -71,6 +71,8 @@ def _values(client: Client, job_id: str, metric: str) -> list[float]:
 
 def _show(event: Mapping[str, Any], *, screen: Screen, bar: Bar) -> None:
     data = event["data"]
+    if event["level"] != "info":
+        screen.say(event["message"], style="yellow")
     if event["type"] == "job.progress":
         for probe in data.get("probes", ()):
             _show_probe(probe, screen=screen)
@@ -78,8 +80,6 @@ def _show(event: Mapping[str, Any], *, screen: Screen, bar: Bar) -> None:
         bar.update(fraction, _note(data))
     elif event["type"] == "job.succeeded":
         bar.update(1.0, _note(data))
-    elif event["level"] != "info":
-        screen.say(event["message"], style="yellow")
 
 
 def _note(data: Mapping[str, Any]) -> str:

@@ -47,6 +47,7 @@ def test_job_out_of_device_memory_goes_on_with_half_as_many_sequences(office: Of
     assert office.doorbell.take() == ["train.1"]
     (event,) = warnings_of(office, job.id)
     assert event.type == "job.progress"
+    assert (event.data["step"], event.data["num_steps"]) == (halved.step, halved.num_steps)
     assert event.data["notice"] == {
         "code": "micro_batch_halved",
         "micro_batch_before": 6,
