@@ -95,7 +95,7 @@ class TrainingLoop:
         Returns:
             None once the budget is spent and the last checkpoint saved; otherwise why it stopped:
             EARLY_STOPPING with everything that a spent budget leaves, PAUSE and DRAIN after saving
-            a checkpoint, CANCEL at once.
+            a checkpoint, CANCEL at once: a checkpoint that was begun is told of, none is begun.
 
         Raises:
             Diverged: the loss left for good, and going back to earlier weights did not help.
@@ -104,12 +104,13 @@ class TrainingLoop:
         self._reporter.phase("training")
         with self._saver, self._batches, collected_on_request():
             try:
-                return self._train()
+                reason = self._train()
             except Exception:
-                # a checkpoint that was begun before the error is not lost to it
-                with suppress(Exception):
-                    self._tell_what_is_saved(wait=True)
+                self._keep_what_was_begun()
                 raise
+            if reason is StopReason.CANCEL:
+                self._keep_what_was_begun()
+            return reason
 
     def _train(self) -> StopReason | None:
         """Step by step, with what is due between steps, until there is a reason to leave."""
@@ -138,6 +139,11 @@ class TrainingLoop:
         self._begin_to_save()
         self._tell_what_is_saved(wait=True)
         return reason
+
+    def _keep_what_was_begun(self) -> None:
+        """See the checkpoint that is being written to its end; no error of it is news any more."""
+        with suppress(Exception):
+            self._tell_what_is_saved(wait=True)
 
     def _train_one_step(self) -> None:
         """Fetch, forward and backward by micro-batches, clip, check, update, report."""
