@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from core.objectives import MaskedObjective
 from corpora.counter_random import Use, random_bits, sample_keys
+from corpora.removers.framing import framed
 from corpora.removers.samples import NOWHERE, Reading, Samples
 from corpora.removers.words import break_long_words
-from corpora.vocabulary import CLS, END_OF_TEXT, MASK, PAD, SEP, Vocabulary
+from corpora.vocabulary import CLS, MASK, PAD, Vocabulary
 
 # A token's turn to be removed is one number of 64 bits: its class, the random number of its word,
 # its place in the window. Sorting these gives whole words in random order, class by class.
@@ -33,9 +34,8 @@ class MaskedRemover:
     """Words are removed anywhere and predicted from both sides (arXiv 1810.04805).
 
     A window reads T tokens. The first and the last of them belong to the neighbours: `[CLS]` and
-    `[SEP]` take their places, and an `<|endoftext|>` inside becomes a `[SEP]`, so that a sentence
-    that a tokenizer wraps into `[CLS]` ... `[SEP]` looks like what the model was trained on. The
-    two neighbours also tell whether the window cuts a word.
+    `[SEP]` take their places (:mod:`corpora.removers.framing`). The two neighbours also tell
+    whether the window cuts a word.
 
     Words are drawn in random order until ``rate`` of the window is removed, which is the same
     number of tokens, K, in every full window. A last word that does not fit any more is left in
@@ -81,7 +81,7 @@ class MaskedRemover:
         labels_WK[~loss_mask_WK] = PAD
         gaps_WK = self._replacements(labels_WK, positions_WK, seed=seed, samples=samples)
         gaps_WK[~loss_mask_WK] = CLS
-        input_ids_WT = _framed(tokens_WR)
+        input_ids_WT = framed(tokens_WR)
         np.put_along_axis(input_ids_WT, positions_WK, gaps_WK, axis=1)
         return Samples(
             input_ids=input_ids_WT,
@@ -99,7 +99,7 @@ class MaskedRemover:
         return [
             Reading(tokens_T, gaps=self._words_among(positions_K[counts_K], tokens_T))
             for tokens_T, positions_K, counts_K in zip(
-                _framed(tokens_WR), made.positions, made.loss_mask, strict=True
+                framed(tokens_WR), made.positions, made.loss_mask, strict=True
             )
         ]
 
@@ -223,12 +223,3 @@ def _lower(classes_WT: NDArray[np.uint64], word_starts_WT: NDArray[np.uint64]) -
     is_cut_WT = (word_starts_WT == 0) | (word_starts_WT == word_starts_WT[:, -1:])
     is_cut_WT &= classes_WT != _NEVER
     classes_WT[is_cut_WT] = _CUT
-
-
-def _framed(tokens_WT: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The windows as an encoder reads them: `[CLS]` ... `[SEP]` ... `[SEP]`."""
-    framed_WT = np.where(tokens_WT == END_OF_TEXT, SEP, tokens_WT)
-    framed_WT[:, 0] = CLS
-    # a window that is filled up ends with the `<|endoftext|>` behind the split
-    framed_WT[:, -1][framed_WT[:, -1] != PAD] = SEP
-    return framed_WT
