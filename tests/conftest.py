@@ -8,11 +8,16 @@ from typing import Any
 import hypothesis
 import pytest
 
-
-def pytest_configure() -> None:
-    # a deadline is wall-clock: whoever trains a tokenizer first would miss it on a busy machine
-    hypothesis.settings.register_profile("pretrainer", deadline=None)
-    hypothesis.settings.load_profile("pretrainer")
+# Deadlines and the look for slow examples are wall-clock: whoever trains a tokenizer first would
+# fail on a busy machine.
+hypothesis.settings.register_profile(
+    "search", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.register_profile(
+    "pretrainer", hypothesis.settings.get_profile("search"), derandomize=True
+)
+# What passes here passes everywhere; `--hypothesis-profile search` looks at other examples.
+hypothesis.settings.load_profile("pretrainer")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

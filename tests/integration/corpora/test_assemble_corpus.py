@@ -265,7 +265,8 @@ def test_the_held_out_tail_of_a_book_stays_held_out_when_the_corpus_grows(
 
 
 @settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     texts=st.lists(

@@ -91,7 +91,7 @@ def test_the_vocabulary_counts_everything_and_begins_with_the_special_tokens(
     assert trained.sha256 == hashlib.sha256(trained.json).hexdigest()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(text=st.text(max_size=80))
 def test_any_text_comes_back_as_it_was(tokenizer: Tokenizer, text: str) -> None:
     encoding = encode_text(tokenizer, text)

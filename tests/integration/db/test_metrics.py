@@ -93,7 +93,7 @@ def test_thinning_is_even_and_gives_as_many_points_as_asked_for(
 ) -> None:
     record(uow, job_id, range(1000))
 
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20)
     @given(st.integers(2, 1100))
     def check(resolution: int) -> None:
         steps = [point.step for point in uow.metrics.read(job_id, resolution=resolution)]

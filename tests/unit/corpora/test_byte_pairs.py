@@ -59,13 +59,13 @@ def test_merges_are_those_of_tokenizers(vocab_size: int) -> None:
     assert_same(list(documents()), vocab_size)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(texts=st.lists(st.text(alphabet="abc ", max_size=40), max_size=12))
 def test_ties_and_overlaps_are_settled_as_tokenizers_does(texts: list[str]) -> None:
     assert_same(texts, 400)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     words=st.lists(
         st.text(alphabet="ab", min_size=30, max_size=200), min_size=1, max_size=3, unique=True

@@ -4,7 +4,7 @@ import unicodedata
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.cleaning_options import CleaningOptions
@@ -195,7 +195,6 @@ texts = st.text(
 )
 
 
-@settings(deadline=None)
 @given(texts)
 @example("e\x07\u0301")
 @example("\r\x07\n")
@@ -216,7 +215,6 @@ web_texts = st.lists(
 ).map("\n".join)
 
 
-@settings(deadline=None)
 @given(web_texts, st.sampled_from(PROFILES))
 def test_every_record_becomes_a_document_or_a_drop_with_a_reason(text: str, profile: str) -> None:
     result = clean_once(profile, text)

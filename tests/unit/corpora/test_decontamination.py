@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core.cleaning_options import CleaningOptions
@@ -86,7 +86,6 @@ def test_a_document_without_words_quotes_nothing() -> None:
     assert not evaluation(QUESTION).is_quoted_by("?! --")
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(codec="ascii")))
 def test_plain_text_has_the_words_that_any_text_would_have(text: str) -> None:
     assert words_of(text) == words_of(f"{text} \N{BULLET}")

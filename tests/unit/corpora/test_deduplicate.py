@@ -30,7 +30,7 @@ def expected(texts: list[str]) -> list[bool]:
     return repeats
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     texts=st.lists(st.text(alphabet="aAbB \n", min_size=1, max_size=3), min_size=1, max_size=60),
     rows_per_partition=st.integers(1, 20),

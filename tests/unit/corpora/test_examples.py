@@ -75,7 +75,7 @@ def assert_consistent(example: Example) -> None:
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(text=st.text(min_size=1, max_size=80))
 def test_removed_text_stands_where_it_says_for_any_unicode(
     objective: AnyObjective, text: str

@@ -40,7 +40,7 @@ def counted_by(fast: _KnownWords, texts: list[str]) -> dict[bytes, int]:
     return counts
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     learned=st.text(alphabet=ALPHABET, max_size=60),
     texts=st.lists(st.text(alphabet=ALPHABET, max_size=60), min_size=1, max_size=4),

@@ -48,7 +48,7 @@ def test_a_text_of_fewer_than_five_words_has_no_signature(text: str) -> None:
     assert not signatures([text.encode(), b"but this one has words enough"])[0].any()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     texts=st.lists(
         st.lists(st.sampled_from(["a", "bc", "déf", "g" * 30]), min_size=1, max_size=40).map(

@@ -31,7 +31,6 @@ def mixture(*shares: float, sizes: tuple[int, ...] = (40, 7, 300)) -> MixedWindo
     return made
 
 
-@settings(deadline=None)
 @given(
     weights=st.lists(st.floats(1e-6, 1e6), min_size=2, max_size=64),
     seed=st.integers(0, 2**63 - 1),
@@ -70,7 +69,7 @@ def test_each_epoch_of_a_corpus_takes_each_of_its_windows_once() -> None:
     assert made.epochs(4 * BLOCK) == [3 * BLOCK / 1000, BLOCK / 300]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 10**7), min_size=1, max_size=50), st.integers(0, 2**63 - 1))
 def test_any_samples_in_any_order_are_those_of_the_whole_row(indices: list[int], seed: int) -> None:
     made = mixture(0.6, 0.1, 0.3)

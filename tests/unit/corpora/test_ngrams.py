@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from corpora.ngrams import hash_ngrams
@@ -44,7 +44,6 @@ def shares_of_top(words: list[str], n: int) -> list[float]:
     ]
 
 
-@settings(deadline=None)
 @given(few_words, st.integers(1, 6), st.floats(0, 1))
 def test_repeated_runs_are_those_that_a_plain_search_finds(
     words: list[str], n: int, max_share: float
@@ -56,7 +55,6 @@ def test_repeated_runs_are_those_that_a_plain_search_finds(
     assert ngrams.repeated_exceed(n, max_share=max_share) == exceeds
 
 
-@settings(deadline=None)
 @given(few_words, st.lists(st.floats(0, 1), min_size=6, max_size=6))
 def test_what_short_runs_tell_of_longer_ones_changes_no_answer(
     words: list[str], shares: list[float]
@@ -72,7 +70,6 @@ def test_what_short_runs_tell_of_longer_ones_changes_no_answer(
         )
 
 
-@settings(deadline=None)
 @given(few_words, st.integers(1, 6), st.floats(0, 1))
 def test_the_top_run_is_one_of_those_that_a_plain_search_finds(
     words: list[str], n: int, max_share: float
@@ -81,7 +78,6 @@ def test_the_top_run_is_one_of_those_that_a_plain_search_finds(
     assert answer in {share > max_share for share in shares_of_top(words, n)}
 
 
-@settings(deadline=None)
 @given(few_words, st.integers(1, 8))
 def test_hashes_are_equal_where_the_runs_are(words: list[str], n: int) -> None:
     view = TextView(" ".join(words))

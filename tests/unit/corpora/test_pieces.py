@@ -20,7 +20,7 @@ def words(splitter: PreTokenizer, text: str) -> list[str]:
     return [word for word, _ in splitter.pre_tokenize_str(text)]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(text=st.text(alphabet=ALPHABET, max_size=200), num_characters=st.integers(2, 40))
 def test_pieces_put_together_are_the_text(text: str, num_characters: int) -> None:
     cut = list(pieces(text, num_characters=num_characters))
@@ -29,7 +29,7 @@ def test_pieces_put_together_are_the_text(text: str, num_characters: int) -> Non
     assert all(len(piece) <= num_characters for piece in cut)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     lines=st.lists(st.text(alphabet=ALPHABET, min_size=1, max_size=12), max_size=60),
     num_characters=st.integers(60, 120),

@@ -62,7 +62,7 @@ def test_reading_crosses_shard_borders_at_every_place(tmp_path: Path) -> None:
     assert read == [[0, *ids] for ids, _ in DOCUMENTS]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     documents=st.lists(st.lists(st.integers(1, 99), max_size=9), max_size=12),
     tokens_per_shard=st.integers(1, 30),

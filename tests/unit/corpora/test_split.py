@@ -86,7 +86,7 @@ def test_a_giant_that_the_hash_would_hold_out_does_not_take_the_training_text(
     assert list(split.tails) == [fingerprint(giant)]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     sizes=st.lists(st.integers(1, 3000), min_size=1, max_size=40),
     fraction=st.sampled_from([0, 0.01, 0.1, 0.3, 0.5]),

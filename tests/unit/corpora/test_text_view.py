@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from corpora.text_view import Repeats, TextView
@@ -10,7 +10,6 @@ texts = st.text(
 ).filter(lambda text: bool(text) and not text.isspace())
 
 
-@settings(deadline=None)
 @given(texts)
 def test_counts_that_are_taken_in_haste_are_the_plain_ones(text: str) -> None:
     view = TextView(text)
@@ -21,7 +20,6 @@ def test_counts_that_are_taken_in_haste_are_the_plain_ones(text: str) -> None:
     assert view.num_alphanumeric == sum(c.isalnum() for c in text)
 
 
-@settings(deadline=None)
 @given(texts)
 def test_there_is_always_a_word_a_line_and_a_paragraph(text: str) -> None:
     view = TextView(text)

@@ -17,7 +17,7 @@ def cutter() -> WordCutter:
     return WordCutter()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     text=st.text(alphabet="a\u017f'sStreVELl1é\u0301 .,_\t\n\r\x0b\x1c\x85\u2028汉🐎", max_size=60)
 )
@@ -25,7 +25,7 @@ def test_words_are_cut_as_the_pre_tokenizer_cuts_them(cutter: WordCutter, text: 
     assert cutter.words(text) == split_words(text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=st.text(max_size=60))
 def test_characters_of_any_kind_have_the_classes_of_the_pre_tokenizer(
     cutter: WordCutter, text: str

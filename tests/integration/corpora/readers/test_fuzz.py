@@ -23,8 +23,7 @@ kinds = st.sampled_from(LIGHT)
 containers = st.sampled_from(sorted(ALL_CONTAINERS))
 quick = settings(
     max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

@@ -134,7 +134,7 @@ def test_trials_are_the_same_every_time_and_encoded_alike(
     assert first_difference(TrustedEncoder(fast, reference), reference, texts) is None
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(texts=st.lists(st.text(max_size=60), max_size=4))
 def test_every_engine_gives_the_ids_of_tokenizers(
     fast: GigatokenEncoder, reference: ReferenceEncoder, texts: list[str]

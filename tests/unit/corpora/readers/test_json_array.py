@@ -40,7 +40,7 @@ def test_an_array_of_objects_is_read_as_lines_of_them_are(
     ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     objects=st.lists(
         st.dictionaries(st.text(max_size=3), st.text(alphabet='a"\\[]{},\n', max_size=9)),

@@ -159,7 +159,7 @@ def test_every_undecodable_byte_is_counted_even_beyond_the_reported_places() -> 
     assert sum(bad.count for bad in noticed) == 101
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.binary(max_size=60), cuts=st.lists(st.integers(0, 60), max_size=5))
 def test_decoding_in_pieces_is_decoding_at_once(data: bytes, cuts: list[int]) -> None:
     decoder = Utf8Decoder(lambda _: None)
@@ -228,7 +228,7 @@ def test_a_line_that_is_too_long_is_dropped_without_touching_its_neighbours(
     assert len(found) == 4
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     text=st.text(alphabet="ab é\n\r🐎", min_size=1, max_size=400),
     piece_bytes=st.integers(1, 50),
