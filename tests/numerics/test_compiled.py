@@ -14,7 +14,8 @@ from training.backpropagation import Backpropagation
 from training.compiling import CACHE_VARIABLE, can_compile
 from training.execution import Execution, Precision
 from training.micro_batches import MicroBatch
-from training.optimizers import Decay, Muon
+from training.muon import Muon
+from training.weight_decay import Decay
 
 pytestmark = [
     pytest.mark.exhaustive,
