@@ -2,12 +2,12 @@
 
 Four ways to remove words (:data:`SimpleObjective`), which may be mixed sample by sample and follow
 each other in stages. Each trains one architecture: a decoder reads from left to right, an encoder
-from both sides.
+from both sides. An encoder may begin with `causal`, in stages before its last one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, ClassVar, Final, Literal, Self
 
@@ -23,6 +23,13 @@ MAX_PARTS: Final = 16
 MAX_STAGES: Final = 16
 SIMPLE_NAMES: Final = ("causal", "masked", "span_corruption", "fill_in_the_middle")
 _MIX, _STAGES = "mix", "stages"
+_TWO_ARCHITECTURES: Final = "objectives_need_two_architectures"
+_KIND: Final[Mapping[Architecture, str]] = {"decoder": "a decoder", "encoder": "an encoder"}
+WHAT_TRAINS: Final[Mapping[Architecture, str]] = {
+    "decoder": "a decoder is trained by causal, span_corruption and fill_in_the_middle",
+    "encoder": "an encoder is trained by masked, before whose stage there may be others of causal",
+}
+"""Told to who asked for something else."""
 _DOCUMENT_MASK: Final = "Keep documents that share a window from looking at each other"
 
 
@@ -169,7 +176,15 @@ class MixObjective(Frozen):
     def _trains_one_architecture(self) -> Self:
         if not self.parts:
             raise ValueError("a mix has at least one objective")
-        _require_one_architecture([part.objective for part in self.parts])
+        found = {part.objective.architecture: part.objective.label for part in self.parts}
+        if len(found) > 1:
+            raise PydanticCustomError(
+                _TWO_ARCHITECTURES,
+                "The samples of a mix train one model, but {decoder} trains a decoder and "
+                "{encoder} an encoder; in stages, an encoder may begin with causal and go on with "
+                "masked",
+                {name: repr(label) for name, label in found.items()},
+            )
         return self
 
     @property
@@ -217,14 +232,41 @@ class StagedObjective(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _trains_one_architecture(self) -> Self:
-        _require_one_architecture([stage.objective for stage in self.stages])
+    def _train_one_architecture(self) -> Self:
+        for number, stage in enumerate(self.stages, start=1):
+            if not self._has_room_for(stage.objective):
+                raise PydanticCustomError(
+                    _TWO_ARCHITECTURES,
+                    "Stage {number}, {label}, trains {this}, and the last stage, {last}, makes the "
+                    "model {that}; {rule}",
+                    {
+                        "number": number,
+                        "label": repr(stage.objective.label),
+                        "this": _KIND[stage.objective.architecture],
+                        "last": repr(self.stages[-1].objective.label),
+                        "that": _KIND[self.architecture],
+                        "rule": WHAT_TRAINS[self.architecture],
+                    },
+                )
         return self
+
+    def _has_room_for(self, objective: AnySimple | MixObjective) -> bool:
+        """Whether a model of the last stage's architecture can be trained on this one as well.
+
+        An encoder that begins from left to right, under a causal mask, learns from every token of
+        its text (arXiv 2507.00994). The answers of the other two stand behind the text, where an
+        encoder would look at them.
+        """
+        if objective.architecture == self.architecture:
+            return True
+        return self.architecture == "encoder" and all(
+            isinstance(simple, CausalObjective) for simple in _simple_parts(objective)
+        )
 
     @property
     def architecture(self) -> Architecture:
-        """What this trains."""
-        return self.stages[0].objective.architecture
+        """What this trains: what the last stage does."""
+        return self.stages[-1].objective.architecture
 
     @property
     def label(self) -> str:
@@ -247,24 +289,15 @@ def filling_objective(objective: AnyObjective) -> FillingObjective | None:
     `fill_in_the_middle` is asked, which was made for it.
     """
     last = objective.stages[-1].objective if isinstance(objective, StagedObjective) else objective
-    parts = [part.objective for part in last.parts] if isinstance(last, MixObjective) else [last]
     for kind in (FillInTheMiddleObjective, SpanCorruptionObjective):
-        for part in parts:
+        for part in _simple_parts(last):
             if isinstance(part, kind):
                 return part
     return None
 
 
-def _require_one_architecture(objectives: Sequence[AnySimple | MixObjective]) -> None:
-    """Refuse what no single network can be trained on.
-
-    An encoder could learn from left to right only under a causal attention mask, which ours has
-    not.
-    """
-    found = {objective.architecture: objective.label for objective in objectives}
-    if len(found) > 1:
-        raise PydanticCustomError(
-            "objectives_need_two_architectures",
-            "{decoder} trains a decoder and {encoder} an encoder; one model cannot be both",
-            {name: repr(label) for name, label in found.items()},
-        )
+def _simple_parts(objective: AnySimple | MixObjective) -> list[AnySimple]:
+    """The objectives that the samples of a stage are drawn for."""
+    if isinstance(objective, MixObjective):
+        return [part.objective for part in objective.parts]
+    return [objective]

@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 from core.counts import Count
 from core.frozen import Frozen
 from core.mixture import CorpusSpec, weights_of
-from core.objectives import Architecture, Objective, StagedObjective
+from core.objectives import WHAT_TRAINS, Architecture, Objective, StagedObjective
 from core.rotary import ROPE_THETA
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -223,11 +223,12 @@ class JobSpec(Frozen):
             raise PydanticCustomError(
                 "objective_needs_another_architecture",
                 "objective: {objective} trains a model of architecture {wanted}, "
-                "but model.architecture is {given}",
+                "but model.architecture is {given}; {rule}",
                 {
                     "objective": repr(self.objective.label),
                     "wanted": repr(wanted),
                     "given": repr(self.model.architecture),
+                    "rule": WHAT_TRAINS[self.model.architecture],
                 },
             )
         if isinstance(self.objective, StagedObjective) and self.budget.is_time_alone:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from core.objectives import AnyObjective
-from corpora.objectives import remover_for, stages_of
+from corpora.objectives import removers_for
 from corpora.removers.samples import Reading, Samples
 from corpora.vocabulary import END_OF_TEXT, SEP, Vocabulary
 from corpora.windows import TokenStream, TokenWindows
@@ -79,10 +79,8 @@ def labelled_examples(
         stage: of a staged objective, that which makes them.
     """
     vocabulary = Vocabulary.from_tokenizer(tokenizer)
-    remover = remover_for(
-        stages_of(objective)[stage].objective, vocabulary=vocabulary, context_length=context_length
-    )
-    windows = TokenWindows(split, remover)
+    removers = removers_for(objective, vocabulary=vocabulary, context_length=context_length)
+    windows = TokenWindows(split, removers[stage])
     if not windows.count or limit < 1:
         return []
     samples = np.arange(first, first + limit, dtype=np.int64)

@@ -18,7 +18,7 @@ from core.objectives import (
     Stage,
     StagedObjective,
 )
-from corpora.removers.causal import CausalRemover
+from corpora.removers.causal import CausalRemover, FramedCausalRemover
 from corpora.removers.fill_in_the_middle import MiddleRemover
 from corpora.removers.masked import MaskedRemover
 from corpora.removers.mixed import MixedRemover
@@ -27,18 +27,51 @@ from corpora.removers.span_corruption import SpanRemover
 from corpora.vocabulary import Vocabulary
 
 
+def removers_for(
+    objective: AnyObjective, *, vocabulary: Vocabulary, context_length: int
+) -> tuple[Remover, ...]:
+    """The remover of each stage, for the architecture that the whole objective trains."""
+    return tuple(
+        remover_for(
+            stage.objective,
+            vocabulary=vocabulary,
+            context_length=context_length,
+            for_encoder=objective.architecture == "encoder",
+        )
+        for stage in stages_of(objective)
+    )
+
+
 def remover_for(
-    objective: AnySimple | MixObjective, *, vocabulary: Vocabulary, context_length: int
+    objective: AnySimple | MixObjective,
+    *,
+    vocabulary: Vocabulary,
+    context_length: int,
+    for_encoder: bool = False,
 ) -> Remover:
-    """The remover that carries out ``objective``; one for each stage of a staged one."""
+    """The remover that carries out ``objective``.
+
+    Args:
+        objective: Of one stage.
+        vocabulary: Of the tokenizer that made the windows.
+        context_length: Tokens of a sample.
+        for_encoder: Whether an encoder is trained by it, whose windows are framed; one that is
+            trained by `masked` always is one.
+    """
     if isinstance(objective, MixObjective):
         parts = tuple(
-            remover_for(part.objective, vocabulary=vocabulary, context_length=context_length)
+            remover_for(
+                part.objective,
+                vocabulary=vocabulary,
+                context_length=context_length,
+                for_encoder=for_encoder,
+            )
             for part in objective.parts
         )
         return MixedRemover(parts, objective.shares, document_mask=has_document_mask(objective))
     if isinstance(objective, CausalObjective):
-        return CausalRemover(context_length, document_mask=objective.document_mask)
+        kind = FramedCausalRemover if for_encoder else CausalRemover
+        return kind(context_length, document_mask=objective.document_mask)
     if isinstance(objective, MaskedObjective):
         return MaskedRemover(context_length, objective, vocabulary)
     if isinstance(objective, FillInTheMiddleObjective):
@@ -62,3 +95,19 @@ def stages_of(objective: AnyObjective) -> tuple[Stage, ...]:
     if isinstance(objective, StagedObjective):
         return objective.stages
     return (Stage(until=1.0, objective=objective),)
+
+
+def stage_ends(objective: AnyObjective, *, num_steps: int | None) -> tuple[int | None, ...]:
+    """The first step after each stage; None: the last one lasts to the end, however late that is.
+
+    Args:
+        objective: Its stages are shares of the steps.
+        num_steps: Of the job; None: not known, which a job of several stages has been refused for.
+    """
+    *earlier, _ = stages_of(objective)
+    return (*(round(stage.until * (num_steps or 0)) for stage in earlier), None)
+
+
+def is_read_forwards(objective: AnySimple | MixObjective) -> bool:
+    """Whether a token must be told from those before it alone: the model may see no others."""
+    return objective.architecture == "decoder"

@@ -36,7 +36,13 @@ class Decoder(LanguageModel):
         if not shape.tie_embeddings:
             self.lm_head = Linear(shape.width, shape.vocab_size)
 
-    def hidden(self, input_ids_BT: Tensor, *, documents: Tensor | None = None) -> Tensor:
+    def hidden(
+        self,
+        input_ids_BT: Tensor,
+        *,
+        documents: Tensor | None = None,
+        causal: bool = False,  # noqa: ARG002 - it always is
+    ) -> Tensor:
         """The last layer's normalised states, ``(B, T, D)``."""
         x = self.model.embed_tokens(input_ids_BT, dtype=self.compute_dtype)
         tables = self.rotary(x)

@@ -41,13 +41,19 @@ class Encoder(LanguageModel):
             for theta in (shape.rotary_base, LOCAL_ROPE_THETA)
         )
 
-    def hidden(self, input_ids_BT: Tensor, *, documents: Tensor | None = None) -> Tensor:
-        """The last layer's normalised states, ``(B, T, D)``."""
+    def hidden(
+        self, input_ids_BT: Tensor, *, documents: Tensor | None = None, causal: bool = False
+    ) -> Tensor:
+        """The last layer's normalised states, ``(B, T, D)``; see the base class.
+
+        Under a causal mask the same layers make a decoder, which is how an encoder may begin to
+        learn (arXiv 2507.00994): a local layer then sees 64 tokens back, a global one all of them.
+        """
         x = self.model.embeddings(input_ids_BT, dtype=self.compute_dtype)
         global_tables, local_tables = self.global_rotary(x), self.local_rotary(x)
         look_everywhere, look_around = (
             attention(
-                Sight(reach=reach, documents=documents),
+                Sight(causal=causal, reach=reach, documents=documents),
                 kernel=self.kernel,
                 num_tokens=x.shape[1],
                 device=x.device,

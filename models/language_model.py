@@ -35,13 +35,16 @@ class LanguageModel(nn.Module, ABC):
         self.kernel: Kernel = "sdpa"
 
     @abstractmethod
-    def hidden(self, input_ids_BT: Tensor, *, documents: Tensor | None = None) -> Tensor:
+    def hidden(
+        self, input_ids_BT: Tensor, *, documents: Tensor | None = None, causal: bool = False
+    ) -> Tensor:
         """The last layer's normalised states, ``(B, T, D)``.
 
         Args:
             input_ids_BT: The tokens.
             documents: ``(B, T)``, the number of the document that a token is of: tokens see none
                 of another. None: everything in a sequence is of one.
+            causal: Tokens see none that come after them, as a decoder's never do.
         """
 
     @abstractmethod
@@ -90,6 +93,7 @@ class LanguageModel(nn.Module, ABC):
         weights: Tensor,
         positions: Tensor | None,
         documents: Tensor | None = None,
+        causal: bool = False,
     ) -> Tensor:
         """The weighted sum of the cross entropies of ``labels``, in nats, a scalar.
 
@@ -99,8 +103,10 @@ class LanguageModel(nn.Module, ABC):
             weights: What each label counts for, fp32, shaped as ``labels``.
             positions: ``(B, K)``, the places that ``labels`` are about; None: all in order.
             documents: ``(B, T)``, see :meth:`hidden`.
+            causal: See :meth:`hidden`.
         """
-        states = self.before_output(_pick(self.hidden(input_ids, documents=documents), positions))
+        hidden_BTD = self.hidden(input_ids, documents=documents, causal=causal)
+        states = self.before_output(_pick(hidden_BTD, positions))
         return linear_cross_entropy(
             states.reshape(-1, states.shape[-1]),
             self.output_table,

@@ -33,6 +33,11 @@ tokenizer = AutoTokenizer.from_pretrained("this folder")
 model = AutoModelForMaskedLM.from_pretrained("this folder")
 ```""",
 }
+_UNFINISHED: Final = (
+    "**unfinished**: in the stage that was on, every word was told from those before it. Whoever "
+    "opens this folder lets each word look to both sides, which only a later stage teaches: this "
+    "checkpoint fills no gaps well"
+)
 _DEVICE: Final = {"cpu": "a CPU", "cuda": "a GPU"}
 _ESTIMATED: Final = (
     "estimated from these operations and not measured: of the processor alone, within a factor of "
@@ -54,6 +59,7 @@ def model_card(
     *,
     step: int,
     tokens: int,
+    was_causal: bool,
     metrics: Mapping[str, float],
     samples: Sequence[Sample],
     provenance: Mapping[str, Any],
@@ -66,6 +72,7 @@ def model_card(
         spec: What was asked for.
         step: Optimizer steps so far.
         tokens: Tokens trained on so far.
+        was_causal: Whether tokens saw none that come after them, in the last step.
         metrics: The latest evaluation.
         samples: What the model says to the fixed prompts and blanks.
         provenance: Where everything came from: names, digests, licences, statistics; told in full.
@@ -82,6 +89,8 @@ def model_card(
         f"- {flops:.2e} floating-point operations, in {precision} on {_DEVICE[device]}",
         f"- energy: about {kilowatt_hours:.1g} kWh, {_ESTIMATED}",
     ]
+    if was_causal and shape.architecture == "encoder":
+        training.append(f"- {_UNFINISHED}")
     if spec.start is not None:
         training.append(
             f"- began with the weights of checkpoint `{spec.start.checkpoint}` (sha256 "

@@ -139,6 +139,7 @@ def train(
         data=data,
         out=out,
         fence=fence,
+        loader=loader,
         model=model,
         optimizer=optimizer,
         provenance=provenance,

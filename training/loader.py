@@ -16,7 +16,7 @@ from core.errors import BadData
 from core.objectives import AnyObjective
 from core.spec import Budget
 from corpora.mixture import MixedWindows, SampleSource, mixed
-from corpora.objectives import remover_for, stages_of
+from corpora.objectives import is_read_forwards, removers_for, stage_ends, stages_of
 from corpora.removers.samples import Remover
 from corpora.vocabulary import Vocabulary
 from corpora.windows import TokenStream, TokenWindows
@@ -38,6 +38,8 @@ class Batch:
     documents: NDArray[np.int32] | None
     """The number, within its window, of the document that each token is of, ``(B, T)``; None if
     tokens may look at other documents."""
+    causal: bool
+    """Whether tokens may see none that come after them, which an encoder's usually may."""
     num_tokens: int
     """B times T, whatever they are: what a budget counts."""
 
@@ -60,6 +62,8 @@ class _Stage:
     end: int | None
     """The first step after it; None: it is the last stage."""
     windows: SampleSource
+    causal: bool
+    """See :attr:`Batch.causal`."""
 
 
 class Loader:
@@ -90,21 +94,18 @@ class Loader:
         self._sequences_per_step = sequences_per_step
         self._context_length = context_length
         self._seed = seed
-        stages = stages_of(objective)
-        windows = [
-            self._mixed(
-                remover_for(stage.objective, vocabulary=vocabulary, context_length=context_length)
-            )
-            for stage in stages
-        ]
+        removers = removers_for(objective, vocabulary=vocabulary, context_length=context_length)
+        windows = [self._mixed(remover) for remover in removers]
         self.num_windows = windows[0].count
         self.num_steps = budget.num_steps(
             batch_tokens=sequences_per_step * context_length,
             tokens_per_epoch=self.tokens_per_epoch,
         )
-        # without a number of steps there is one stage: the spec has been checked
-        ends = [round(stage.until * (self.num_steps or 0)) for stage in stages[:-1]]
-        self._stages = [_Stage(end, cut) for end, cut in zip([*ends, None], windows, strict=True)]
+        ends = stage_ends(objective, num_steps=self.num_steps)
+        self._stages = [
+            _Stage(end, cut, causal=is_read_forwards(stage.objective))
+            for stage, end, cut in zip(stages_of(objective), ends, windows, strict=True)
+        ]
 
     @property
     def tokens_per_epoch(self) -> int:
@@ -113,7 +114,7 @@ class Loader:
 
     def epochs(self, step: int) -> dict[str, float]:
         """How often each corpus of a mixture has been read before a step, by name of the metric."""
-        windows = self._at(step)
+        windows = self._at(step).windows
         if not isinstance(windows, MixedWindows):
             return {}
         numbers = windows.epochs(step * self._sequences_per_step)
@@ -124,16 +125,17 @@ class Loader:
 
     def batch(self, step: int) -> Batch:
         """The batch of one step; the first is step 0."""
-        windows = self._at(step)
+        stage = self._at(step)
         first = step * self._sequences_per_step
         samples = np.arange(first, first + self._sequences_per_step, dtype=np.int64)
-        made = windows.samples(samples, seed=self._seed)
+        made = stage.windows.samples(samples, seed=self._seed)
         return Batch(
             input_ids=made.input_ids,
             labels=made.labels,
             positions=made.positions,
             loss_mask=made.loss_mask,
             documents=made.documents,
+            causal=stage.causal,
             num_tokens=made.input_ids.size,
         )
 
@@ -146,10 +148,16 @@ class Loader:
         """Whether from this step on words are removed in another way than before."""
         return any(stage.end == step for stage in self._stages)
 
-    def _at(self, step: int) -> SampleSource:
-        return next(
-            stage.windows for stage in self._stages if stage.end is None or step < stage.end
-        )
+    def is_causal(self, step: int) -> bool:
+        """Whether tokens may see none that come after them; see :attr:`Batch.causal`."""
+        return self._at(step).causal
+
+    def is_in_last_stage(self, step: int) -> bool:
+        """Whether words are removed at this step as they will be to the end."""
+        return self._at(step).end is None
+
+    def _at(self, step: int) -> _Stage:
+        return next(stage for stage in self._stages if stage.end is None or step < stage.end)
 
     def _mixed(self, remover: Remover) -> SampleSource:
         cut = [TokenWindows(source.split, remover) for source in self._sources]

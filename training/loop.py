@@ -300,7 +300,7 @@ class TrainingLoop:
         """Remember how it went."""
         stopping = self._spec.evaluation.early_stopping
         patience = self.state.patience
-        if stopping is not None:
+        if stopping is not None and self._loader.is_in_last_stage(self.state.step):
             patience = patience.after(measured, shape=self._spec.model, spec=stopping)
         guard = self.state.guard.after_looking(measured)
         self.state = replace(self.state, guard=guard, patience=patience)

@@ -29,6 +29,8 @@ class MicroBatch:
     """``(B, K)``."""
     documents: Tensor | None = None
     """``(B, T)``; None where tokens may look at other documents."""
+    causal: bool = False
+    """Whether tokens see none that come after them; a decoder's never do."""
 
 
 def micro_batches(batch: Batch, *, size: int, device: torch.device) -> Iterator[MicroBatch]:
@@ -46,4 +48,5 @@ def micro_batches(batch: Batch, *, size: int, device: torch.device) -> Iterator[
             documents=None
             if batch.documents is None
             else torch.from_numpy(batch.documents[part]).to(device),
+            causal=batch.causal,
         )

@@ -26,6 +26,7 @@ from training.checkpoint import (
 )
 from training.data import JobData
 from training.execution import Execution, keep_execution
+from training.loader import Loader
 from training.optimizers import Optimizer
 from training.ports import Reporter, SavedCheckpoint
 from training.state import TrainingState
@@ -54,6 +55,7 @@ class Saver:
     data: JobData
     out: Path
     fence: int
+    loader: Loader
     model: LanguageModel
     optimizer: Optimizer
     provenance: Mapping[str, Any]
@@ -99,6 +101,7 @@ class Saver:
             self.spec,
             step=state.step,
             tokens=state.tokens,
+            was_causal=self.loader.is_causal(state.step - 1),
             metrics=state.metrics,
             samples=[*continued, *filled],
             provenance={

@@ -265,13 +265,41 @@ def test_objective_that_a_job_cannot_carry_out_has_a_code_of_its_own(
     assert (caught.value.error_code, caught.value.param) == (code, "objective")
 
 
-def test_causal_and_masked_in_one_job_are_refused_with_a_code() -> None:
-    stages = [{"until": 0.5, "objective": "causal"}, {"objective": "masked"}]
+def in_stages(*objectives: Any) -> dict[str, Any]:
+    ends = [(number + 1) / len(objectives) for number in range(len(objectives))]
+    stages = zip(ends, objectives, strict=True)
+    return {"stages": [{"until": end, "objective": objective} for end, objective in stages]}
+
+
+@pytest.mark.parametrize("first", ["causal", ["causal", {"type": "causal", "document_mask": True}]])
+def test_an_encoder_may_begin_with_causal(first: Any) -> None:
+    spec = resolved(parse(model="tiny", objective=in_stages(first, "masked")))
+    assert (spec.model.architecture, spec.model.heads) == ("encoder", 2)
+    assert JobSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+@pytest.mark.parametrize(
+    ("objective", "reason"),
+    [
+        (["causal", "masked"], "in stages, an encoder may begin with causal"),
+        (in_stages("masked", "causal"), "Stage 1, 'masked (30%)', trains an encoder"),
+        (in_stages("span_corruption", "masked"), "Stage 1, 'span_corruption (15%)', trains a deco"),
+        (in_stages("causal", ["causal", "fill_in_the_middle"], "masked"), "Stage 2, '50% causal"),
+    ],
+)
+def test_objectives_that_no_one_model_can_be_trained_on_are_refused(
+    objective: Any, reason: str
+) -> None:
     with pytest.raises(ValidationError) as caught:
-        parse(objective={"stages": stages})
+        parse(objective=objective)
     (error,) = caught.value.errors()
     assert error["type"] == "objectives_need_two_architectures"
-    assert "'masked (30%)' an encoder" in error["msg"]
+    assert reason in error["msg"]
+
+
+def test_an_encoder_whose_last_stage_is_causal_is_told_what_trains_one() -> None:
+    with pytest.raises(InvalidRequest, match="an encoder is trained by masked, before whose"):
+        check(parse(model={"preset": "tiny", "architecture": "encoder"}, objective="causal"))
 
 
 MIXTURE = [{"corpus": "corpus_1", "weight": 1}, {"corpus": "corpus_2", "weight": 3}]

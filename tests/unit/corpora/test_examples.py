@@ -45,6 +45,12 @@ OBJECTIVES: list[AnyObjective] = [
             Stage(objective=CausalObjective()),
         )
     ),
+    StagedObjective(
+        stages=(
+            Stage(until=0.5, objective=CausalObjective()),
+            Stage(objective=MaskedObjective()),
+        )
+    ),
 ]
 
 

@@ -13,8 +13,8 @@ from core.objectives import (
     Stage,
     StagedObjective,
 )
-from corpora.objectives import remover_for, stages_of
-from corpora.removers.causal import CausalRemover
+from corpora.objectives import remover_for, removers_for, stages_of
+from corpora.removers.causal import CausalRemover, FramedCausalRemover
 from corpora.removers.fill_in_the_middle import MiddleRemover
 from corpora.removers.masked import MaskedRemover
 from corpora.removers.mixed import MixedRemover
@@ -59,3 +59,13 @@ def test_objective_without_stages_is_one_that_lasts_to_the_end() -> None:
         Stage(objective=SpanCorruptionObjective()),
     )
     assert stages_of(StagedObjective(stages=two)) == two
+
+
+def test_causal_windows_are_framed_where_an_encoder_is_trained() -> None:
+    causal = CausalObjective()
+    kinds = {}
+    for last in (SpanCorruptionObjective(), MaskedObjective()):
+        both = StagedObjective(stages=(Stage(until=0.5, objective=causal), Stage(objective=last)))
+        first, _ = removers_for(both, vocabulary=vocabulary(), context_length=16)
+        kinds[last.type] = type(first)
+    assert kinds == {"span_corruption": CausalRemover, "masked": FramedCausalRemover}

@@ -12,6 +12,7 @@ SIGHTS = {
     "everything": Sight(),
     "causal": Sight(causal=True),
     "around": Sight(reach=16),
+    "just before": Sight(causal=True, reach=16),
     "documents": Sight(documents=DOCUMENTS),
     "causal in documents": Sight(causal=True, documents=DOCUMENTS),
     "around in documents": Sight(reach=16, documents=DOCUMENTS),

@@ -87,6 +87,21 @@ def test_an_encoder_sees_both_sides() -> None:
     assert not torch.allclose(model.logits(ids)[:, 0], model.logits(changed)[:, 0])
 
 
+def test_an_encoder_that_begins_causally_never_sees_what_comes_later() -> None:
+    shape = SHAPES["encoder"].model_copy(update={"context_length": 200})
+    model = new_model(shape, seed=0)
+    shake(model)
+    ids = random_ids(shape, num_tokens=200)  # further than its local layers look
+    changed = ids.clone()
+    changed[:, 130:] = (changed[:, 130:] + 1) % shape.vocab_size
+    for kernel in ("sdpa", "blocks"):
+        model.kernel = kernel
+        before, after = model.hidden(ids, causal=True), model.hidden(changed, causal=True)
+        torch.testing.assert_close(before[:, :130], after[:, :130])
+        assert not torch.allclose(before[:, 130:], after[:, 130:])
+        assert not torch.allclose(before, model.hidden(ids))
+
+
 def test_logits_at_positions_are_those_of_the_whole_sequence(shape: ModelShape) -> None:
     model = new_model(shape, seed=0)
     shake(model)

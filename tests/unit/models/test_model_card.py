@@ -31,6 +31,7 @@ def card(spec: JobSpec | None = None, **changes: Any) -> str:
     told: dict[str, Any] = {
         "step": 10,
         "tokens": 320,
+        "was_causal": False,
         "metrics": {"validation/bits_per_byte": 1.23456, "train/loss": 2.5},
         "samples": [Sample("Once", " upon\n`a` time")],
         "provenance": PROVENANCE,

@@ -15,6 +15,7 @@ from core.lifecycle import StopReason
 from core.objectives import (
     CausalObjective,
     FillInTheMiddleObjective,
+    MaskedObjective,
     MixedPart,
     MixObjective,
     Objective,
@@ -89,6 +90,31 @@ OBJECTIVES: dict[str, Objective] = {
         )
     ),
 }
+
+
+CAUSAL_THEN_MASKED = StagedObjective(
+    stages=(Stage(until=0.5, objective=CausalObjective()), Stage(objective=MaskedObjective()))
+)
+BORDER = NUM_STEPS // 2
+
+
+@pytest.mark.parametrize("steps", [BORDER - 1, BORDER])
+def test_an_encoder_that_begins_causally_resumes_at_the_border_with_the_same_bits(
+    steps: int, dataset: Path, tmp_path: Path
+) -> None:
+    spec = make_spec("encoder", objective=CAUSAL_THEN_MASKED)
+    undisturbed, first, second = Recorder(), Recorder(), Recorder()
+    run(spec, dataset, tmp_path / "a", reporter=undisturbed)
+    run(spec, dataset, tmp_path / "b", stop=StopAfter(steps), reporter=first)
+    resume = first.saved[-1].path
+    assert verify_checkpoint(resume).step == steps
+    run(spec, dataset, tmp_path / "b", resume=resume, fence=2, reporter=second)
+    assert weights(second.saved[-1].path) == weights(undisturbed.saved[-1].path)
+    assert first.deterministic() | second.deterministic() == undisturbed.deterministic()
+    # the masks of 15 % are those of every encoder, from the first look on
+    assert (0, "validation/masked_accuracy_top1") in undisturbed.values
+    cards = {saved.step: (saved.path / "README.md").read_text() for saved in undisturbed.saved}
+    assert [step for step, card in cards.items() if "unfinished" in card] == [5]
 
 
 OPTIMIZERS = {

@@ -43,7 +43,7 @@ class Notices(SilentReporter):
 def batch() -> Batch:
     ids = np.random.default_rng(0).integers(64, 96, (8, 17))
     mask = np.ones((8, 16), np.bool_)
-    return Batch(ids[:, :-1], ids[:, 1:], None, mask, None, num_tokens=ids[:, 1:].size)
+    return Batch(ids[:, :-1], ids[:, 1:], None, mask, None, causal=True, num_tokens=ids[:, 1:].size)
 
 
 def optimizer(model: LanguageModel) -> Optimizer:
@@ -54,10 +54,10 @@ def cramped(*, room: int) -> LanguageModel:
     """A model on a device that has room for so many sequences at a time."""
 
     class Cramped(Decoder):
-        def hidden(self, input_ids_BT: Tensor, *, documents: Tensor | None = None) -> Tensor:
+        def hidden(self, input_ids_BT: Tensor, **rules: Any) -> Tensor:
             if len(input_ids_BT) > room:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
-            return super().hidden(input_ids_BT, documents=documents)
+            return super().hidden(input_ids_BT, **rules)
 
     model = Cramped(SHAPE)
     model.load_state_dict(new_model(SHAPE, seed=0).state_dict())

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from core.lifecycle import StopReason
+from core.objectives import CausalObjective, MaskedObjective, Stage, StagedObjective
 from core.spec import Budget, EarlyStoppingSpec, EvaluationSpec, ModelShape, OptimizerSpec
-from tests.unit.training.conftest import Recorder, StopAfter, make_spec, run, weights
+from tests.unit.training.conftest import NUM_STEPS, Recorder, StopAfter, make_spec, run, weights
 from training.early_stopping import Patience
 
 DECODER, ENCODER = make_spec("decoder").model, make_spec("encoder").model
@@ -89,3 +90,20 @@ def test_a_job_that_learns_no_more_ends_with_all_that_a_spent_budget_leaves(
     assert reason is StopReason.EARLY_STOPPING
     assert weights(second.saved[-1].path) == weights(last.path)
     assert first.deterministic() | second.deterministic() == undisturbed.deterministic()
+
+
+def test_a_job_is_not_stopped_early_before_its_last_stage(dataset: Path, tmp_path: Path) -> None:
+    impatient = EvaluationSpec(
+        every_steps=1,
+        max_tokens=512,
+        early_stopping=EarlyStoppingSpec(patience=1, min_delta=1.0),  # which nothing ever gains
+    )
+    staged = StagedObjective(
+        stages=(Stage(until=0.5, objective=CausalObjective()), Stage(objective=MaskedObjective()))
+    )
+    for objective, stops_at in ((MaskedObjective(), 1), (staged, NUM_STEPS // 2 + 1)):
+        heard = Recorder()
+        spec = make_spec("encoder", objective=objective, evaluation=impatient)
+        out = tmp_path / objective.type
+        assert run(spec, dataset, out, reporter=heard) is StopReason.EARLY_STOPPING
+        assert heard.saved[-1].step == stops_at

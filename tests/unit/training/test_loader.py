@@ -44,6 +44,12 @@ OBJECTIVES: list[AnyObjective] = [
             Stage(objective=SpanCorruptionObjective()),
         )
     ),
+    StagedObjective(
+        stages=(
+            Stage(until=0.5, objective=CausalObjective(document_mask=True)),
+            Stage(objective=MaskedObjective()),
+        )
+    ),
 ]
 
 
@@ -130,6 +136,15 @@ def test_stages_follow_each_other_at_their_shares_of_the_budget() -> None:
     first, second = loader(CausalObjective()), loader(SpanCorruptionObjective())
     for step in range(10):
         assert_equal(both.batch(step), (first if step < 5 else second).batch(step))
+
+
+def test_an_encoder_sees_later_tokens_only_where_none_of_them_is_asked_for() -> None:
+    *_, staged = OBJECTIVES
+    begun_causally = loader(staged, num_steps=10)
+    assert [begun_causally.batch(step).causal for step in range(10)] == [True] * 5 + [False] * 5
+    assert [begun_causally.is_in_last_stage(step) for step in (0, 4, 5)] == [False, False, True]
+    assert loader(CausalObjective()).batch(0).causal
+    assert not loader(MaskedObjective()).batch(0).causal
 
 
 def test_budget_in_epochs_has_as_many_steps_as_its_windows_need() -> None:
