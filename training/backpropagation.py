@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Self
+from copy import deepcopy
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +45,6 @@ class Backpropagation:
             weights=part.weights,
             positions=part.positions,
             documents=part.documents,
-            causal=part.causal,
         )
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
@@ -69,21 +69,17 @@ class _Copy:
     @classmethod
     def of(cls, model: LanguageModel, *, precision: torch.dtype) -> Self:
         """A copy of ``model`` that hands its gradients over."""
-        with torch.device("meta"):
-            copy = type(model)(model.shape)
+        tables = {id(model.input_table), id(model.output_table)}
+        matrices = [
+            (master, nn.Parameter(master.detach().to(precision)))
+            for master in model.parameters()
+            if master.ndim > 1 and id(master) not in tables and master.dtype != precision
+        ]
+        # not a new model on the "meta" device: torch makes a rotary table there in Python, for
+        # which it imports its compiler, and every job would wait two seconds longer
+        tensors: dict[int, Any] = {id(t): t for t in (*model.parameters(), *model.buffers())}
+        copy = deepcopy(model, tensors | {id(master): own for master, own in matrices})
         copy.compute_dtype = precision
-        for name, table in model.named_buffers():
-            module_name, _, attribute = name.rpartition(".")
-            setattr(copy.get_submodule(module_name), attribute, table)
-        matrices = []
-        shared = {id(model.input_table), id(model.output_table)}
-        for name, master in model.named_parameters():
-            module_name, _, attribute = name.rpartition(".")
-            own = master
-            if master.ndim > 1 and id(master) not in shared and precision != master.dtype:
-                own = nn.Parameter(master.detach().to(precision))
-                matrices.append((master, own))
-            setattr(copy.get_submodule(module_name), attribute, own)
         return cls(copy, matrices)
 
     @torch.no_grad()
