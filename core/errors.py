@@ -14,6 +14,7 @@
     ├── BadData               what a user uploaded cannot be used
     ├── CheckpointDamaged     a checkpoint's bytes do not match its manifest
     ├── Diverged              the loss left for good, or is no longer a number
+    ├── RankLost              one of the processes that train a model together has ended
     └── LeaseLost             another owner has taken the work over
 
 Each carries a stable ``code`` (for programs), a message (what was seen, what is allowed), and the
@@ -140,6 +141,12 @@ class Diverged(PretrainerError):
     """Training ran away: the loss left for good, or is infinite or not a number."""
 
     code = "diverged"
+
+
+class RankLost(PretrainerError):
+    """One of the processes that train a model together has ended; the others cannot go on."""
+
+    code = "rank_lost"
 
 
 class LeaseLost(PretrainerError):

@@ -2,6 +2,8 @@
 
 Needs no service, no database and no broker. Ctrl-C saves a checkpoint and leaves; a second one
 leaves at once. Beside the checkpoints lie event files for TensorBoard.
+
+``torchrun --nproc-per-node=N -m training ...`` trains the same model on N devices of this host.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from core.errors import CheckpointDamaged, Diverged, InvalidRequest, PretrainerError
+from core.errors import CheckpointDamaged, Diverged, InvalidRequest, PretrainerError, RankLost
 from core.lifecycle import ExitCode, StopReason
 from core.memory_errors import is_out_of_memory
 from core.spec import JobSpec
@@ -30,7 +32,16 @@ from training.build import train
 from training.checkpoint import read_manifest
 from training.event_files import EventFileReporter
 from training.mlflow_runs import MlflowReporter
-from training.ports import Continuation, Filling, Phase, Plan, Reporter, SavedCheckpoint
+from training.ports import (
+    Continuation,
+    Filling,
+    Phase,
+    Plan,
+    Reporter,
+    SavedCheckpoint,
+    SilentReporter,
+)
+from training.ranks import joined_by_torchrun
 
 _CHECKPOINT = re.compile(r"step-(?P<step>\d{8,})-f(?P<fence>\d+)")
 _BESIDE = "beside the checkpoints"
@@ -69,7 +80,10 @@ def main(arguments: Sequence[str] | None = None) -> ExitCode:
     try:
         spec = JobSpec.model_validate_json(given.spec.read_bytes())
         given.out.mkdir(parents=True, exist_ok=True)
-        with _reporter(spec, out=given.out, mlflow=given.mlflow) as reporter:
+        with (
+            joined_by_torchrun() as ranks,
+            _reporter(spec, out=given.out, mlflow=given.mlflow, rank=ranks.rank) as reporter,
+        ):
             reason = train(
                 spec,
                 datasets=given.dataset,
@@ -80,28 +94,33 @@ def main(arguments: Sequence[str] | None = None) -> ExitCode:
                 reporter=reporter,
                 stop=InterruptSignal(),
                 provenance={},
+                ranks=ranks,
             )
     except (ValidationError, InvalidRequest) as error:
         return _failed(str(error), ExitCode.BAD_SPEC)
-    except Diverged as error:
-        return _failed(error.message, ExitCode.DIVERGED)
     except OSError as error:
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         return _failed(str(error), ExitCode.DISK_FULL if is_full else ExitCode.BAD_DATA)
     except PretrainerError as error:
-        return _failed(error.message, ExitCode.BAD_DATA)
+        return _failed(error.message, _exit_code(error))
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         return _failed(_TOO_LITTLE_MEMORY, ExitCode.OUT_OF_MEMORY)
-    if reason is StopReason.EARLY_STOPPING:
+    if reason is StopReason.EARLY_STOPPING and ranks.rank == 0:
         _say("held-out text became no easier: stopped early")
     return ExitCode.DRAINED if reason is StopReason.DRAIN else ExitCode.DONE
 
 
 @contextlib.contextmanager
-def _reporter(spec: JobSpec, *, out: Path, mlflow: str | None) -> Iterator[Reporter]:
-    """Who hears what happens: the terminal, an event file and, if asked for, MLflow."""
+def _reporter(spec: JobSpec, *, out: Path, mlflow: str | None, rank: int) -> Iterator[Reporter]:
+    """Who hears what happens: the terminal, an event file and, if asked for, MLflow.
+
+    Of the ranks of a job one is enough to tell.
+    """
+    if rank > 0:
+        yield SilentReporter()
+        return
     reporter = EventFileReporter(TerminalReporter(out, keep_last=spec.checkpoints.keep_last), out)
     if mlflow is None:
         yield reporter
@@ -220,6 +239,12 @@ def _next_fence(out: Path) -> int:
 
 def _say(text: str) -> None:
     print(text, flush=True)  # noqa: T201 - a command prints
+
+
+def _exit_code(error: PretrainerError) -> ExitCode:
+    if isinstance(error, Diverged):
+        return ExitCode.DIVERGED
+    return ExitCode.INTERNAL if isinstance(error, RankLost) else ExitCode.BAD_DATA
 
 
 def _failed(message: str, code: ExitCode) -> ExitCode:

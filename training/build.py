@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from core.spec import JobSpec
 from models.architectures import empty_model, new_model
 from models.language_model import LanguageModel
 from training.background_saver import BackgroundSaver
+from training.backpropagation import Backpropagation
 from training.data import open_data, vocabulary_for
 from training.dry_run import rehearse
 from training.examiner import Examiner
@@ -25,6 +26,7 @@ from training.loader import Loader
 from training.loop import TrainingLoop
 from training.optimizers import Optimizer, build_optimizer
 from training.ports import Plan, Reporter, StopSignal
+from training.ranks import ALONE, Ranks
 from training.rollback import Rollback, firm_ground
 from training.saving import Saver, restore, starting_state
 from training.state import TrainingState
@@ -43,6 +45,7 @@ def train(
     reporter: Reporter,
     stop: StopSignal,
     provenance: Mapping[str, Any],
+    ranks: Ranks = ALONE,
 ) -> StopReason | None:
     """Train a model, or go on with it.
 
@@ -55,9 +58,11 @@ def train(
         execution: How the job is to run, as its earlier attempts have settled it; comes before
             what ``resume`` says. A machine of another kind decides anew.
         fence: The number of the attempt, part of the checkpoints' names.
-        reporter: Hears what happens.
-        stop: Asks to stop; looked at once a step.
+        reporter: Hears what happens; on a rank other than 0 it hears as much, and should be silent.
+        stop: Asks to stop; looked at once a step, on rank 0.
         provenance: Where the data came from, for the model card.
+        ranks: The processes that train this model together; each calls this function, with the
+            same arguments otherwise.
 
     Returns:
         None when the budget is spent; otherwise why it stopped. PAUSE and DRAIN have saved a
@@ -70,7 +75,9 @@ def train(
         InvalidRequest: this machine cannot do what the spec asks for.
         Diverged: the loss left for good, and earlier weights did not help.
         OSError: a checkpoint could not be written.
+        RankLost: another rank has ended.
     """
+    preparation = Stopwatch()
     reporter.phase("preparing" if resume is None else "recovering")
     data = open_data(spec, datasets)
     tokenizer = Tokenizer.from_str(data.tokenizer_json.decode())
@@ -83,9 +90,16 @@ def train(
         sequences_per_step=spec.sequences_per_step,
         seed=spec.seed,
         budget=spec.budget,
+        rank=ranks.rank,
+        num_ranks=ranks.size,
     )
     state = starting_state(
-        spec, num_steps=loader.num_steps, resume=resume, settled=execution, reporter=reporter
+        spec,
+        num_steps=loader.num_steps,
+        num_ranks=ranks.size,
+        resume=resume,
+        settled=execution,
+        reporter=reporter,
     )
     execution = state.execution
     execution.prepare()
@@ -109,12 +123,16 @@ def train(
     )
     if resume is not None:
         restore(resume, model=model, optimizer=optimizer, digests=data.digests)
-    backpropagation, execution = rehearse(
-        model,
-        optimizer=optimizer,
-        batches=[loader.batch(step) for step in loader.first_steps(state.step)],
+    backpropagation, execution = _rehearse_alike(
+        ranks,
+        partial(
+            rehearse,
+            model,
+            optimizer=optimizer,
+            batches=[loader.batch(step) for step in loader.first_steps(state.step)],
+            reporter=reporter,
+        ),
         execution=execution,
-        reporter=reporter,
     )
     state = replace(state, execution=execution)
     reporter.planned(_plan(spec, loader=loader, state=state))
@@ -156,10 +174,27 @@ def train(
         rollback=rollback,
         reporter=reporter,
         stop=stop,
-        stopwatch=Stopwatch(already_seconds=state.elapsed_seconds),
+        stopwatch=Stopwatch(already_seconds=state.elapsed_seconds + preparation.seconds()),
         telemetry=Telemetry.of_job(spec.model, execution=execution),
+        ranks=ranks,
     )
     return loop.run()
+
+
+def _rehearse_alike(
+    ranks: Ranks,
+    rehearse_with: Callable[..., tuple[Backpropagation, Execution]],
+    *,
+    execution: Execution,
+) -> tuple[Backpropagation, Execution]:
+    """Rehearse until all ranks settle for the same: what the least able of them can do."""
+    while True:
+        backpropagation, settled = rehearse_with(execution=execution)
+        by_rank = ranks.of_all(settled)
+        if all(other == settled for other in by_rank):
+            return backpropagation, settled
+        least = next((other for other in by_rank if not other.compiled), settled)
+        execution = replace(least, micro_batch=min(other.micro_batch for other in by_rank))
 
 
 def _first_model(spec: JobSpec, initial: Path | None) -> LanguageModel:

@@ -80,7 +80,8 @@ def _run(
 ) -> None:
     backpropagation.refresh()
     for batch in batches:
-        backpropagation.run(next(micro_batches(batch, size=size, device=device)))
+        parts = micro_batches(batch, size=size, num_labels=batch.num_labels, device=device)
+        backpropagation.run(next(parts))
     if device.type == "cuda":
         torch.cuda.synchronize(device)  # so that its errors come here
 

@@ -42,11 +42,15 @@ class Execution:
     device: DeviceKind
     precision: Precision
     micro_batch: int
-    """Sequences that go through the model together; divides the sequences of a step."""
+    """Sequences that go through the model together; divides the sequences that a rank computes of a
+    step."""
     threads: int
+    """Of a rank."""
     compiled: bool = False
     """Whether kernels are made for this model and these shapes, or torch's own are used."""
     attention: Kernel = "sdpa"
+    ranks: int = 1
+    """Processes that share every step, each with a device, or a part of the CPU, of its own."""
 
     @classmethod
     def from_json(cls, recorded: Mapping[str, Any]) -> Execution:
@@ -73,12 +77,15 @@ class Execution:
         torch.set_float32_matmul_precision("highest")
 
 
-def decide_execution(spec: JobSpec, *, num_steps: int | None = None) -> Execution:
+def decide_execution(
+    spec: JobSpec, *, num_steps: int | None = None, num_ranks: int = 1
+) -> Execution:
     """How this machine trains this spec.
 
     Args:
         spec: What is asked for.
         num_steps: How many steps that will take; None: not known, or only the clock counts.
+        num_ranks: How many processes share every step.
 
     Raises:
         InvalidRequest: the spec asks for bf16 and the machine has no fast bf16.
@@ -92,17 +99,18 @@ def decide_execution(spec: JobSpec, *, num_steps: int | None = None) -> Executio
             param="precision",
         )
     precision: Precision = "bf16" if has_bf16 and spec.precision != "fp32" else "fp32"
-    threads = _num_cores()
+    threads = max(1, _num_cores() // num_ranks)
+    num_peaks = num_ranks * (threads if device == "cpu" else 1)
     compiled = (
         _gains_by_compiling(device, precision)
-        and _seconds_at_peak(spec, num_steps=num_steps, device=device, threads=threads)
+        and _seconds_at_peak(spec, num_steps=num_steps, device=device, num_peaks=num_peaks)
         >= _SECONDS_WORTH_COMPILING
         and can_compile()
     )
     return Execution(
         device=device,
         precision=precision,
-        micro_batch=_micro_batch(spec, device),
+        micro_batch=_micro_batch(spec, device, num_ranks=num_ranks),
         threads=threads,
         compiled=compiled,
         attention=attention_kernel(
@@ -111,18 +119,24 @@ def decide_execution(spec: JobSpec, *, num_steps: int | None = None) -> Executio
             device=device,
             compiled=compiled,
         ),
+        ranks=num_ranks,
     )
 
 
 def keep_execution(
-    recorded: Sequence[Execution], *, spec: JobSpec, num_steps: int | None = None
+    recorded: Sequence[Execution],
+    *,
+    spec: JobSpec,
+    num_steps: int | None = None,
+    num_ranks: int = 1,
 ) -> Execution:
     """The first of what earlier attempts decided that this machine can do; else decided anew."""
-    here = decide_execution(spec, num_steps=num_steps)
+    here = decide_execution(spec, num_steps=num_steps, num_ranks=num_ranks)
+    kind = (here.device, here.precision, here.ranks)
     of_this_kind = (
         earlier
         for earlier in recorded
-        if (earlier.device, earlier.precision) == (here.device, here.precision)
+        if (earlier.device, earlier.precision, earlier.ranks) == kind
         and (not earlier.compiled or can_compile())
     )
     return next(of_this_kind, here)
@@ -161,25 +175,24 @@ def _gains_by_compiling(device: DeviceKind, precision: Precision) -> bool:
 
 
 def _seconds_at_peak(
-    spec: JobSpec, *, num_steps: int | None, device: DeviceKind, threads: int
+    spec: JobSpec, *, num_steps: int | None, device: DeviceKind, num_peaks: int
 ) -> float:
-    """How long the job takes at least, on a device of this kind."""
+    """How long the job takes at least, on so many GPUs or cores of a CPU."""
     by_the_clock = math.inf if spec.budget.seconds is None else spec.budget.seconds
     if num_steps is None:
         return by_the_clock
     flops = flops_per_token(spec.model) * spec.batch_tokens * num_steps
-    num_peaks = threads if device == "cpu" else 1
     return min(by_the_clock, flops / (_PEAK_FLOPS[device] * num_peaks))
 
 
-def _micro_batch(spec: JobSpec, device: DeviceKind) -> int:
+def _micro_batch(spec: JobSpec, device: DeviceKind, *, num_ranks: int) -> int:
     if device == "cpu":
         limit = _CPU_MICRO_BATCH_TOKENS // spec.model.context_length
     else:
         memory = torch.cuda.get_device_properties(0).total_memory
         per_sequence = activation_bytes_per_token(spec.model) * spec.model.context_length
         limit = int(_CUDA_ACTIVATION_SHARE * memory / per_sequence)
-    return largest_divisor(spec.sequences_per_step, limit=limit)
+    return largest_divisor(spec.sequences_per_step // num_ranks, limit=limit)
 
 
 def activation_bytes_per_token(shape: ModelShape) -> int:

@@ -1,7 +1,7 @@
 """The loader: the batch of any step, as a pure function of the seed and the step.
 
 Nothing is kept between steps, so a job resumes at any step without reading what came before, and
-batches are the same however they are divided among micro-batches.
+batches are the same however they are divided among micro-batches and ranks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import BadData
+from core.errors import BadData, InvalidRequest
 from core.objectives import AnyObjective
 from core.spec import Budget
 from corpora.mixture import MixedWindows, SampleSource, mixed
@@ -24,7 +24,10 @@ from corpora.windows import TokenStream, TokenWindows
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """What the model sees in one step and what it must say; B sequences of T tokens."""
+    """What the model sees in one step and what it must say, or a rank's part of it.
+
+    B sequences of T tokens.
+    """
 
     input_ids: NDArray[np.int64]
     """``(B, T)``."""
@@ -41,7 +44,12 @@ class Batch:
     causal: bool
     """Whether tokens may see none that come after them, which an encoder's usually may."""
     num_tokens: int
-    """B times T, whatever they are: what a budget counts."""
+    """Of the whole step, whatever they are: what a budget counts."""
+
+    @property
+    def num_labels(self) -> int:
+        """How many labels count."""
+        return int(self.loss_mask.sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +92,28 @@ class Loader:
         sequences_per_step: int,
         seed: int,
         budget: Budget,
+        rank: int = 0,
+        num_ranks: int = 1,
     ) -> None:
         """Cut the splits of ``sources`` into windows.
 
+        Only the part of ``rank`` is made of any step: of ``num_ranks`` equal ones, which make up
+        the same step however many they are.
+
         Raises:
-            BadData: one of them has no tokens.
+            BadData: one of the sources has no tokens.
+            InvalidRequest: a step has no equal parts.
         """
+        if sequences_per_step % num_ranks:
+            raise InvalidRequest(
+                f"A step has {sequences_per_step} sequences, and {num_ranks} devices cannot share "
+                "them evenly; batch_tokens must be a multiple of both together.",
+                param="batch_tokens",
+            )
         self._sources = tuple(sources)
         self._sequences_per_step = sequences_per_step
+        self._rank = rank
+        self._num_ranks = num_ranks
         self._context_length = context_length
         self._seed = seed
         removers = removers_for(objective, vocabulary=vocabulary, context_length=context_length)
@@ -124,10 +146,11 @@ class Loader:
         }
 
     def batch(self, step: int) -> Batch:
-        """The batch of one step; the first is step 0."""
+        """This rank's part of the batch of one step; the first is step 0."""
         stage = self._at(step)
-        first = step * self._sequences_per_step
-        samples = np.arange(first, first + self._sequences_per_step, dtype=np.int64)
+        size = self._sequences_per_step // self._num_ranks
+        first = step * self._sequences_per_step + self._rank * size
+        samples = np.arange(first, first + size, dtype=np.int64)
         made = stage.windows.samples(samples, seed=self._seed)
         return Batch(
             input_ids=made.input_ids,
@@ -136,7 +159,7 @@ class Loader:
             loss_mask=made.loss_mask,
             documents=made.documents,
             causal=stage.causal,
-            num_tokens=made.input_ids.size,
+            num_tokens=made.input_ids.size * self._num_ranks,
         )
 
     def first_steps(self, step: int) -> list[int]:

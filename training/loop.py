@@ -23,6 +23,7 @@ from training.micro_batches import micro_batches
 from training.optimizers import Optimizer
 from training.ports import Reporter, StopSignal
 from training.prefetch import Prefetch
+from training.ranks import Ranks
 from training.rollback import Rollback, is_firm
 from training.schedules import budget_progress, learning_rate_factor
 from training.state import TrainingState
@@ -52,6 +53,7 @@ class TrainingLoop:
         stop: StopSignal,
         stopwatch: Stopwatch,
         telemetry: Telemetry,
+        ranks: Ranks,
     ) -> None:
         """Nothing runs yet.
 
@@ -69,6 +71,9 @@ class TrainingLoop:
             stop: Asks to stop.
             stopwatch: The time spent on the job so far.
             telemetry: Says what a step has cost.
+            ranks: Who trains the same model beside this process. Whatever they must do alike is
+                done alike on all of them; rank 0 alone asks the stop signal, the stopwatch and the
+                examiner, and saves.
         """
         self.state = state
         self._spec = spec
@@ -83,6 +88,7 @@ class TrainingLoop:
         self._stop = stop
         self._stopwatch = stopwatch
         self._telemetry = telemetry
+        self._ranks = ranks
         self._num_steps = loader.num_steps
         self._parameters = list(model.parameters())
         self._batches = Prefetch(loader)
@@ -100,6 +106,7 @@ class TrainingLoop:
         Raises:
             Diverged: the loss left for good, and going back to earlier weights did not help.
             OSError: a checkpoint could not be written.
+            RankLost: another rank has ended.
         """
         self._reporter.phase("training")
         with self._saver, self._batches, collected_on_request():
@@ -115,7 +122,7 @@ class TrainingLoop:
     def _train(self) -> StopReason | None:
         """Step by step, with what is due between steps, until there is a reason to leave."""
         while True:
-            reason = self._stop.requested()
+            reason = self._ranks.of_first(self._stop.requested)
             if reason is StopReason.CANCEL:
                 return reason
             if reason is not None:
@@ -146,20 +153,24 @@ class TrainingLoop:
             self._tell_what_is_saved(wait=True)
 
     def _train_one_step(self) -> None:
-        """Fetch, forward and backward by micro-batches, clip, check, update, report."""
+        """Fetch, forward and backward by micro-batches, add up, clip, check, update, report."""
         started = perf_counter()
         step = self.state.step
         if step == 0:
-            self.state = replace(self.state, began_seconds=self._stopwatch.seconds())
+            self.state = replace(self.state, began_seconds=self._elapsed_seconds())
         batch = self._batches.batch(step)
         data_seconds = perf_counter() - started
         loss_sum = torch.zeros((), device=self._model.device)
         self._backpropagation.refresh()
         for part in micro_batches(
-            batch, size=self.state.execution.micro_batch, device=self._model.device
+            batch,
+            size=self.state.execution.micro_batch,
+            num_labels=self._ranks.total(batch.num_labels),
+            device=self._model.device,
         ):
             loss_sum += self._backpropagation.run(part)
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+        self._ranks.add_up([*gradients, loss_sum])
         norm = torch.nn.utils.get_total_norm(gradients)
         loss, gradient_norm = loss_sum.item(), norm.item()
         guard = self.state.guard
@@ -232,6 +243,7 @@ class TrainingLoop:
     def _go_back(self) -> None:
         """Return to earlier weights, with a lower learning rate; text that was read stays read."""
         self._tell_what_is_saved(wait=True)
+        self._rollback.to = self._ranks.of_first(lambda: self._rollback.to)
         guard = self.state.guard.rolled_back()
         returned_to = self._rollback.go_back()
         self.state = replace(self.state, guard=guard)
@@ -258,10 +270,14 @@ class TrainingLoop:
         return budget_progress(
             step=step,
             num_steps=self._num_steps,
-            elapsed_seconds=self._stopwatch.seconds(),
+            elapsed_seconds=self._elapsed_seconds(),
             seconds=self._spec.budget.seconds,
             began_seconds=self.state.began_seconds,
         )
+
+    def _elapsed_seconds(self) -> float:
+        """Spent on the job so far, by one clock for all ranks."""
+        return self._ranks.of_first(self._stopwatch.seconds)
 
     def _evaluation_is_due(self, *, finished: bool) -> bool:
         step = self.state.step
@@ -272,13 +288,13 @@ class TrainingLoop:
         """Measure and ask the model; at the end, find out what it knows by heart as well."""
         self._reporter.phase("evaluating")
         gc.collect()
-        measured = self._examiner.evaluate(self._model)
+        measured = self._ranks.of_first(self._examiner.evaluate, self._model)
         self._judge_held_out_text(measured)
         if finished or self._has_stopped_learning():
             self.state.guard.require_a_result(measured)
-            measured |= self._examiner.memorized(self._model)
+            measured |= self._ranks.of_first(self._examiner.memorized, self._model)
         measured |= self._loader.epochs(self.state.step)
-        samples = self._examiner.probe(self._model)
+        samples = self._ranks.of_first(self._examiner.probe, self._model)
         values = _finite(measured)
         earlier = {name: v for name, v in self.state.metrics.items() if name not in measured}
         self.state = replace(
@@ -312,8 +328,11 @@ class TrainingLoop:
         return self.state.step > 0 and is_firm(self.state, self._spec.checkpoints)
 
     def _begin_to_save(self) -> None:
-        """Have a checkpoint written from now on, unless the last one says it all."""
-        if not self._has_news or self.state.step == 0:
+        """Have a checkpoint written from now on, unless the last one says it all.
+
+        Rank 0 does: the others have the same weights.
+        """
+        if not self._has_news or self.state.step == 0 or self._ranks.rank > 0:
             return
         started = perf_counter()
         self._reporter.phase("saving")

@@ -24,7 +24,7 @@ class MicroBatch:
     labels: Tensor
     """``(B, T)``, or ``(B, K)`` where ``positions`` are given."""
     weights: Tensor
-    """Shaped as ``labels``; all weights of a step add up to 1."""
+    """Shaped as ``labels``; all weights of a step, on all ranks, add up to 1."""
     positions: Tensor | None
     """``(B, K)``."""
     documents: Tensor | None = None
@@ -33,9 +33,18 @@ class MicroBatch:
     """Whether tokens see none that come after them; a decoder's never do."""
 
 
-def micro_batches(batch: Batch, *, size: int, device: torch.device) -> Iterator[MicroBatch]:
-    """Cut a step's batch into parts of ``size`` sequences."""
-    weights = batch.loss_mask.astype(np.float32) / max(1, int(batch.loss_mask.sum()))
+def micro_batches(
+    batch: Batch, *, size: int, num_labels: int, device: torch.device
+) -> Iterator[MicroBatch]:
+    """Cut a step's batch into parts of ``size`` sequences.
+
+    Args:
+        batch: Of the step, or the part of it that this rank computes.
+        size: Sequences of a part.
+        num_labels: How many labels count in the whole step.
+        device: Where the parts go.
+    """
+    weights = batch.loss_mask.astype(np.float32) / max(1, num_labels)
     for start in range(0, len(batch.input_ids), size):
         part = slice(start, start + size)
         yield MicroBatch(

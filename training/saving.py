@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -120,6 +121,7 @@ def starting_state(
     spec: JobSpec,
     *,
     num_steps: int | None,
+    num_ranks: int,
     resume: Path | None,
     settled: Execution | None,
     reporter: Reporter,
@@ -129,6 +131,7 @@ def starting_state(
     Args:
         spec: What is asked for.
         num_steps: How many steps that takes, if it is known.
+        num_ranks: How many processes share every step.
         resume: The checkpoint to go on from.
         settled: How earlier attempts settled that the job is to run.
         reporter: Hears if it cannot run so here.
@@ -137,20 +140,21 @@ def starting_state(
         CheckpointDamaged: ``resume`` is not whole.
         Conflict: ``resume`` belongs to another spec.
     """
+    keep = partial(keep_execution, spec=spec, num_steps=num_steps, num_ranks=num_ranks)
     earlier = [] if settled is None else [settled]
     if resume is None:
-        return TrainingState(execution=keep_execution(earlier, spec=spec, num_steps=num_steps))
+        return TrainingState(execution=keep(earlier))
     manifest = verify_checkpoint(resume)
     if manifest.spec_sha256 != spec_digest(spec.model_dump(mode="json")):
         raise Conflict(f"{resume.name} was trained from another spec and cannot be resumed.")
     state = recorded_state(resume)
     earlier.append(state.execution)
-    kept = keep_execution(earlier, spec=spec, num_steps=num_steps)
+    kept = keep(earlier)
     if kept not in earlier:
         reporter.notice(
             code="execution_changed",
-            message="This machine differs from the one that began the job; the result will not "
-            "be the same to the last bit.",
+            message="This machine, or the number of its devices, differs from what the job began "
+            "with; the result will not be the same to the last bit.",
             data={"before": state.execution.to_json(), "now": kept.to_json()},
         )
     return replace(state, execution=kept)

@@ -85,7 +85,7 @@ def test_a_rehearsal_leaves_everything_as_it_was() -> None:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_gradients_are_the_same_bits_with_and_without_a_rehearsal(precision: Any) -> None:
     execution = Execution("cpu", precision, micro_batch=8, threads=1)
-    part = next(micro_batches(batch(), size=8, device=torch.device("cpu")))
+    part = next(micro_batches(batch(), size=8, num_labels=1, device=torch.device("cpu")))
     found = []
     for is_rehearsed in (True, False):
         model = new_model(SHAPE, seed=0)
