@@ -45,6 +45,7 @@ class Backpropagation:
             weights=part.weights,
             positions=part.positions,
             documents=part.documents,
+            causal=part.causal,
         )
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
