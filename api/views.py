@@ -10,12 +10,12 @@ from api.schemas.jobs import JobObject, QueueState
 from api.schemas.uploads import UploadObject
 from db.tables import Checkpoint, Corpus, Job, Upload
 from db.unit_of_work import UnitOfWork
-from services import jobs, uploads
+from services import queue_place, uploads
 
 
 def job_view(uow: UnitOfWork, job: Job) -> JobObject:
     """A job, with its place in the queue and the number of its attempts."""
-    place = jobs.queue_place(uow, job)
+    place = queue_place.find(uow, job)
     queue = None
     if place is not None:
         queue = QueueState(

@@ -13,7 +13,7 @@ from core.errors import Conflict
 from core.lifecycle import CheckpointStatus, ResourceStatus, WorkKind
 from db.tables import Checkpoint, Corpus, Dataset, Tokenizer, Work
 from db.unit_of_work import UnitOfWork
-from services import attempts, datasets, jobs, pieces, work
+from services import attempts, datasets, job_endings, job_needs, pieces, work
 from services.attempts import Claim
 from services.doorbell import Doorbell
 
@@ -277,7 +277,7 @@ def _let_go(uow: UnitOfWork, resource_id: str, *, doorbell: Doorbell) -> None:
     released = uow.work.unblock(resource_id)
     for task in released:
         if task.kind is WorkKind.JOB:
-            jobs.go_on_waiting_or_start(uow, task, doorbell=doorbell)
+            job_needs.go_on_waiting_or_start(uow, task, doorbell=doorbell)
     work.announce(uow, released, doorbell=doorbell)
 
 
@@ -331,7 +331,7 @@ def _fail_waiting(uow: UnitOfWork, kind: WorkKind, resource_id: str, *, message:
     )
     for task in uow.work.waiting_for(resource_id):
         if task.kind is WorkKind.JOB:
-            jobs.fail_unowned(uow, uow.jobs.get(task.subject_id, lock=True), task, error)
+            job_endings.fail_unowned(uow, uow.jobs.get(task.subject_id, lock=True), task, error)
         elif uow.work.finish_unowned(task.id):
             _fail_subject(
                 uow,

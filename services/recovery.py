@@ -5,7 +5,7 @@ from __future__ import annotations
 from core.lifecycle import AttemptOutcome, WorkKind
 from db.tables import Work
 from db.unit_of_work import UnitOfWork
-from services import attempts, job_runs, making, pieces, work
+from services import attempts, job_outcomes, making, pieces, work
 from services.attempts import Claim
 from services.doorbell import Doorbell
 
@@ -37,7 +37,7 @@ def _settle(
 ) -> None:
     match task.kind:
         case WorkKind.JOB:
-            settle_lost = job_runs.settle_lost
+            settle_lost = job_outcomes.settle_lost
         case WorkKind.PIECE:
             settle_lost = pieces.settle_lost
         case _:

@@ -117,19 +117,19 @@ def change_job(job_id: Id, body: JobChanges, uow: Writing) -> JobObject:
 @router.post("/{id}/cancel", operation_id="cancel_job", responses=failures(404, 409))
 def cancel_job(job_id: Id, uow: Writing) -> JobObject:
     """Stop a job for good; its checkpoints stay."""
-    return job_view(uow, jobs.cancel(uow, job_id))
+    return job_view(uow, job_changes.cancel(uow, job_id))
 
 
 @router.post("/{id}/pause", operation_id="pause_job", responses=failures(404, 409))
 def pause_job(job_id: Id, uow: Writing) -> JobObject:
     """Save a job and take it off its device until it is resumed."""
-    return job_view(uow, jobs.pause(uow, job_id))
+    return job_view(uow, job_changes.pause(uow, job_id))
 
 
 @router.post("/{id}/resume", operation_id="resume_job", responses=failures(404, 409))
 def resume_job(job_id: Id, uow: Writing, service: ServiceDep) -> JobObject:
     """Queue a paused job again."""
-    return job_view(uow, jobs.resume(uow, job_id, doorbell=service.doorbell))
+    return job_view(uow, job_changes.resume(uow, job_id, doorbell=service.doorbell))
 
 
 @router.get(

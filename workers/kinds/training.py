@@ -14,7 +14,7 @@ from core.lifecycle import ExitCode
 from core.spec import JobSpec
 from db.tables import Checkpoint, Corpus
 from db.unit_of_work import UnitOfWork
-from services import checkpoints, datasets, job_runs, jobs
+from services import checkpoints, datasets, job_needs, job_outcomes, job_runs
 from services.attempts import Claim
 from services.doorbell import Doorbell
 from workers.children import Child, engine_environment
@@ -110,7 +110,7 @@ def _attempt(place: Workplace, claim: Claim, directory: Path, *, heartbeat: Hear
 def _assignment(uow: UnitOfWork, claim: Claim, *, doorbell: Doorbell) -> _Assignment | None:
     """What is to be done; None if a dataset has gone, and the job waits for it again."""
     job = uow.jobs.get(claim.subject_id)
-    corpora = jobs.corpora_of(uow, job)
+    corpora = job_needs.corpora_of(uow, job)
     tokenizer = uow.tokenizers.get(job.tokenizer_id or "")
     found = [datasets.find(uow, corpus=corpus, tokenizer=tokenizer) for corpus in corpora]
     prefixes = [dataset.prefix for dataset in found if dataset is not None]
@@ -199,7 +199,9 @@ def _initial_weights(place: Workplace, claim: Claim, spec: JobSpec) -> Path | No
 
 def _fail(place: Workplace, claim: Claim, error: PretrainerError) -> None:
     with place.database.unit_of_work(claim.project_id, write=True) as uow:
-        job_runs.fail(uow, claim, code=error.error_code, message=error.message, param=error.param)
+        job_outcomes.fail(
+            uow, claim, code=error.error_code, message=error.message, param=error.param
+        )
         uow.commit()
 
 
@@ -242,18 +244,18 @@ def _end(place: Workplace, claim: Claim, ending: Ending) -> None:
     elif ending.exit_code == ExitCode.DISK_FULL and not ending.has_left:
         _make_room(place, claim)
     else:
-        settle_unfinished(place, claim, ending, endings=job_runs)
+        settle_unfinished(place, claim, ending, endings=job_outcomes)
 
 
 def _succeed(place: Workplace, claim: Claim, *, stop_reason: str | None) -> None:
     with place.database.unit_of_work(claim.project_id, write=True) as uow:
-        job_runs.succeed(uow, claim, stop_reason=stop_reason or job_runs.BUDGET_SPENT)
+        job_outcomes.succeed(uow, claim, stop_reason=stop_reason)
         uow.commit()
 
 
 def _halve_micro_batch(place: Workplace, claim: Claim) -> None:
     with place.database.unit_of_work(claim.project_id, write=True) as uow:
-        job_runs.halve_micro_batch(
+        job_outcomes.halve_micro_batch(
             uow, claim, doorbell=place.doorbell, exit_code=ExitCode.OUT_OF_MEMORY
         )
         uow.commit()
@@ -261,5 +263,5 @@ def _halve_micro_batch(place: Workplace, claim: Claim) -> None:
 
 def _make_room(place: Workplace, claim: Claim) -> None:
     with place.database.unit_of_work(claim.project_id, write=True) as uow:
-        job_runs.make_room(uow, claim, store=place.store, doorbell=place.doorbell)
+        job_outcomes.make_room(uow, claim, store=place.store, doorbell=place.doorbell)
         uow.commit()

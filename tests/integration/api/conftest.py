@@ -21,7 +21,7 @@ from corpora.pipeline import build_corpus
 from corpora.readers.source import SourceFile
 from corpora.tokenizer_training import train_tokenizer
 from db.repositories.metrics import MetricPoint
-from services import attempts, checkpoints, datasets, job_runs, making
+from services import attempts, checkpoints, datasets, job_outcomes, job_runs, making
 from services.checkpoints import StoredCheckpoint
 from services.doorbell import SilentDoorbell
 from storage import keys
@@ -208,7 +208,7 @@ class Worker:
     def finish(self, claim: attempts.Claim) -> None:
         """The job's budget is spent."""
         with self.service.database.unit_of_work(write=True) as uow:
-            job_runs.succeed(uow, claim)
+            job_outcomes.succeed(uow, claim)
             uow.commit()
 
 

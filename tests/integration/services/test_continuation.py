@@ -11,7 +11,7 @@ from core.errors import Conflict, InvalidRequest, NotFound
 from core.lifecycle import JobStatus
 from core.settings import Settings
 from db.tables import Job
-from services import checkpoints, job_runs, jobs, recipe
+from services import checkpoints, job_changes, job_runs, recipe
 from services.attempts import Claim
 from services.reconcile import Reconciler
 from tests.integration.fakes import FakeClock
@@ -108,7 +108,7 @@ def test_what_a_job_starts_from_is_neither_pruned_nor_deleted_until_it_ends(
             checkpoints.delete(uow, checkpoint_id, store=office.store)
         assert checkpoints.make_room(uow, uow.jobs.get(first.subject_id), store=office.store) == []
         assert caught.value.error_code == "checkpoint_in_use"
-        jobs.cancel(uow, job.id)
+        job_changes.cancel(uow, job.id)
         uow.commit()
     assert reconciler.prune_checkpoints() == 1
     with pytest.raises(Conflict) as refused:

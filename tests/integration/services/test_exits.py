@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.lifecycle import ExitCode, JobStatus
 from db.tables import Event
-from services import checkpoints, job_runs, jobs
+from services import checkpoints, job_changes, job_outcomes, job_runs
 from services.attempts import Claim
 from tests.integration.services.conftest import Office
 
@@ -23,7 +23,7 @@ def begin(office: Office, *, micro_batch: int | None) -> Claim:
 
 def run_out_of_memory(office: Office, claim: Claim) -> None:
     with office.database.unit_of_work(write=True) as uow:
-        job_runs.halve_micro_batch(
+        job_outcomes.halve_micro_batch(
             uow, claim, doorbell=office.doorbell, exit_code=ExitCode.OUT_OF_MEMORY
         )
         uow.commit()
@@ -83,7 +83,10 @@ def test_job_that_never_came_to_its_first_sequence_fails_for_want_of_memory(
 
 def test_wish_to_cancel_or_pause_is_fulfilled_when_memory_runs_out(office: Office) -> None:
     corpus_id = office.ready_corpus().id
-    for verb, status in ((jobs.cancel, JobStatus.CANCELLED), (jobs.pause, JobStatus.PAUSED)):
+    for verb, status in (
+        (job_changes.cancel, JobStatus.CANCELLED),
+        (job_changes.pause, JobStatus.PAUSED),
+    ):
         job = office.new_job(corpus_id, batch_tokens=4 * 256)
         claim = begin(office, micro_batch=4)
         with office.database.unit_of_work(write=True) as uow:
@@ -96,7 +99,7 @@ def test_wish_to_cancel_or_pause_is_fulfilled_when_memory_runs_out(office: Offic
 
 def fill_the_disk(office: Office, claim: Claim) -> None:
     with office.database.unit_of_work(write=True) as uow:
-        job_runs.make_room(uow, claim, store=office.store, doorbell=office.doorbell)
+        job_outcomes.make_room(uow, claim, store=office.store, doorbell=office.doorbell)
         uow.commit()
 
 
@@ -113,7 +116,7 @@ def new_job_with_checkpoints(office: Office, *, pinned_step: int, best_step: int
                 checkpoints.pin(uow, checkpoint_id, pinned=True)
                 uow.commit()
     with office.database.unit_of_work(write=True) as uow:
-        job_runs.leave(uow, claim, doorbell=office.doorbell)
+        job_outcomes.leave(uow, claim, doorbell=office.doorbell)
         uow.commit()
     office.doorbell.take()
     return job.id
@@ -138,7 +141,7 @@ def test_full_disk_costs_the_oldest_checkpoint_once_and_then_pauses(office: Offi
     assert office.try_claim("train.1") is None
 
     with office.database.unit_of_work(write=True) as uow:
-        jobs.resume(uow, job_id, doorbell=office.doorbell)
+        job_changes.resume(uow, job_id, doorbell=office.doorbell)
         uow.commit()
     begin(office, micro_batch=4)
     assert office.job(job_id).step == 6
@@ -178,7 +181,7 @@ def test_wish_to_cancel_is_fulfilled_when_the_disk_is_full(office: Office) -> No
     job_id = new_job_with_checkpoints(office, pinned_step=1, best_step=2)
     claim = begin(office, micro_batch=4)
     with office.database.unit_of_work(write=True) as uow:
-        jobs.cancel(uow, job_id)
+        job_changes.cancel(uow, job_id)
         uow.commit()
     fill_the_disk(office, claim)
     assert office.job(job_id).status is JobStatus.CANCELLED

@@ -11,7 +11,7 @@ from core.ids import new_id
 from core.lifecycle import WorkKind
 from db.tables import Blob, Corpus, Dataset, Reservation
 from db.unit_of_work import UnitOfWork
-from services import corpora, datasets, garbage, jobs, making, pieces, tokenizers
+from services import corpora, datasets, garbage, job_changes, making, pieces, tokenizers
 from storage import keys
 from tests.integration.fakes import FakeClock
 from tests.integration.services.conftest import DATASET_MANIFEST, Office
@@ -144,7 +144,7 @@ def test_dataset_goes_with_the_last_tokenizer_that_gives_it(office: Office) -> N
     office.finish_dataset(claim)
     put(office, f"{keys.dataset(claim.subject_id)}manifest.json")
     with office.database.unit_of_work(write=True) as uow:
-        jobs.cancel(uow, job.id)
+        job_changes.cancel(uow, job.id)
         for tokenizer_id, num_left in ((office.job(job.id).tokenizer_id, 1), (twin.id, 0)):
             tokenizers.delete(uow, tokenizer_id or "", store=office.store)
             assert len(uow.datasets.of_corpus(corpus.id, digest=corpus.digest)) == 1 + num_left

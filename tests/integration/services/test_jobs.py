@@ -6,26 +6,26 @@ import pytest
 
 from core.errors import Conflict, InvalidRequest, NotFound
 from core.lifecycle import JobStatus, ResourceStatus, WorkKind
-from services import datasets, job_changes, job_runs, jobs, making, pieces
+from services import datasets, job_changes, job_outcomes, job_runs, making, pieces, queue_place
 from services.pieces import ShardSize
 from tests.integration.services.conftest import Office
 
 
 def cancel(office: Office, job_id: str) -> None:
     with office.database.unit_of_work(write=True) as uow:
-        jobs.cancel(uow, job_id)
+        job_changes.cancel(uow, job_id)
         uow.commit()
 
 
 def pause(office: Office, job_id: str) -> None:
     with office.database.unit_of_work(write=True) as uow:
-        jobs.pause(uow, job_id)
+        job_changes.pause(uow, job_id)
         uow.commit()
 
 
 def resume(office: Office, job_id: str) -> None:
     with office.database.unit_of_work(write=True) as uow:
-        jobs.resume(uow, job_id, doorbell=office.doorbell)
+        job_changes.resume(uow, job_id, doorbell=office.doorbell)
         uow.commit()
 
 
@@ -45,7 +45,7 @@ def test_job_waits_for_its_corpus_and_then_gets_its_spec(office: Office) -> None
     assert office.doorbell.take() == ["corpus"]
     assert office.try_claim("train.1") is None
     with office.database.unit_of_work() as uow:
-        place = jobs.queue_place(uow, uow.jobs.get(job.id))
+        place = queue_place.find(uow, uow.jobs.get(job.id))
     assert place is not None
     assert corpus.id in place.waiting_reason
     office.finish_corpus(office.claim("corpus"))
@@ -89,7 +89,7 @@ def test_job_waits_for_corpus_then_tokenizer_then_dataset_one_after_the_other(
 
 def waiting_reason(office: Office, job_id: str) -> str:
     with office.database.unit_of_work() as uow:
-        place = jobs.queue_place(uow, uow.jobs.get(job_id))
+        place = queue_place.find(uow, uow.jobs.get(job_id))
     assert place is not None
     return place.waiting_reason
 
@@ -228,7 +228,7 @@ def test_cancelled_running_job_ends_when_its_worker_leaves(office: Office) -> No
     cancel(office, job.id)
     assert office.job(job.id).status is JobStatus.RUNNING
     with office.database.unit_of_work(write=True) as uow:
-        job_runs.leave(uow, claim, doorbell=office.doorbell)
+        job_outcomes.leave(uow, claim, doorbell=office.doorbell)
         uow.commit()
     assert office.job(job.id).status is JobStatus.CANCELLED
     assert office.outcomes(job.id) == ["cancelled"]
@@ -297,8 +297,8 @@ def test_queue_place_counts_the_jobs_ahead(office: Office) -> None:
     urgent = office.new_job(corpus.id, priority=5)
     last = office.new_job(corpus.id)
     with office.database.unit_of_work() as uow:
-        first_place = jobs.queue_place(uow, uow.jobs.get(urgent.id))
-        last_place = jobs.queue_place(uow, uow.jobs.get(last.id))
+        first_place = queue_place.find(uow, uow.jobs.get(urgent.id))
+        last_place = queue_place.find(uow, uow.jobs.get(last.id))
     assert first_place is not None
     assert first_place.position == 1
     assert last_place is not None

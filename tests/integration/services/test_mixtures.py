@@ -6,7 +6,7 @@ import pytest
 
 from core.errors import Conflict, NotFound
 from core.lifecycle import JobStatus
-from services import corpora, jobs, making
+from services import corpora, making, queue_place
 from services.recipe import recipe
 from tests.integration.services.conftest import Office
 
@@ -22,7 +22,7 @@ def test_mixture_waits_for_every_corpus_and_is_settled_with_all(office: Office) 
     office.finish_corpus(office.claim("corpus"), digest="1" * 64)
     assert office.job(job.id).spec is None
     with office.database.unit_of_work() as uow:
-        place = jobs.queue_place(uow, uow.jobs.get(job.id))
+        place = queue_place.find(uow, uow.jobs.get(job.id))
     assert place is not None
     assert second.id in place.waiting_reason
     office.finish_corpus(office.claim("corpus"), digest="2" * 64)

@@ -18,7 +18,7 @@ from core.lifecycle import JobStatus
 from core.settings import Settings
 from db.engine import Database
 from db.unit_of_work import UnitOfWork
-from services import checkpoints, files, jobs, making, uploads
+from services import checkpoints, files, job_changes, making, uploads
 from services.files import ReceivedFile
 from services.incoming import ReceivedBytes
 from services.room import Room
@@ -68,7 +68,7 @@ def test_job_can_be_cancelled_while_its_corpus_fails(office: Office) -> None:
         with blocked_by(
             office.database, lambda other: making.fail(other, claim, code="x", message="no text")
         ) as failing:
-            jobs.cancel(uow, job.id)
+            job_changes.cancel(uow, job.id)
             uow.commit()
             failing.result(timeout=_PATIENCE_SECONDS)
     assert office.job(job.id).status is JobStatus.CANCELLED

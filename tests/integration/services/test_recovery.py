@@ -10,7 +10,7 @@ from core.errors import CheckpointDamaged, LeaseLost
 from core.lifecycle import JobStatus
 from core.processes import ProcessIdentity
 from core.settings import Settings
-from services import attempts, checkpoints, job_runs, jobs, recovery
+from services import attempts, checkpoints, job_changes, job_outcomes, job_runs, recovery
 from services.attempts import Claim
 from services.reconcile import Reconciler, free_leases_of_the_dead
 from storage import keys
@@ -87,7 +87,7 @@ def test_preemptions_never_fail_a_job(office: Office) -> None:
         claim = office.claim("train.1")
         start(office, claim)
         with office.database.unit_of_work(write=True) as uow:
-            job_runs.leave(uow, claim, doorbell=office.doorbell)
+            job_outcomes.leave(uow, claim, doorbell=office.doorbell)
             uow.commit()
     assert office.job(job.id).status is JobStatus.QUEUED
     assert office.outcomes(job.id) == ["preempted"] * 5
@@ -105,7 +105,7 @@ def test_owner_of_an_old_fence_can_write_nothing(office: Office, clock: FakeCloc
     start(office, office.claim("train.1"))
     with pytest.raises(LeaseLost):
         office.commit_checkpoint(zombie, step=5)
-    for write in (job_runs.start, job_runs.succeed):
+    for write in (job_runs.start, job_outcomes.succeed):
         with office.database.unit_of_work(write=True) as uow, pytest.raises(LeaseLost):
             write(uow, zombie)
     with office.database.unit_of_work(write=True) as uow, pytest.raises(LeaseLost):
@@ -140,7 +140,7 @@ def test_wish_to_cancel_is_fulfilled_though_the_worker_is_dead(
     job = office.new_job(office.ready_corpus().id)
     start(office, office.claim("train.1"))
     with office.database.unit_of_work(write=True) as uow:
-        jobs.cancel(uow, job.id)
+        job_changes.cancel(uow, job.id)
         uow.commit()
     clock.advance(31)
     reconciler.expire_leases()

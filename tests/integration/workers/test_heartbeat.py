@@ -9,7 +9,7 @@ import pytest
 from core.lifecycle import DesiredStatus
 from core.processes import ProcessIdentity
 from db.engine import Database
-from services import attempts, jobs
+from services import attempts, job_changes
 from services.attempts import Claim
 from tests.integration.workers.conftest import House
 from workers.heartbeat import Heartbeat
@@ -58,7 +58,7 @@ def test_lease_of_a_beating_heart_does_not_run_out(ready: House, start: Start) -
 def test_wish_of_the_user_is_heard(ready: House, claim: Claim, start: Start) -> None:
     heartbeat = start()
     with ready.database.unit_of_work(write=True) as uow:
-        jobs.pause(uow, claim.subject_id)
+        job_changes.pause(uow, claim.subject_id)
         uow.commit()
     ready.wait_for(lambda: heartbeat.desired is DesiredStatus.PAUSED, "the wish is heard")
 

@@ -11,7 +11,7 @@ import pytest
 
 from core.errors import Unavailable
 from core.lifecycle import CheckpointStatus, JobStatus, ResourceStatus
-from services import jobs
+from services import job_changes
 from services.reconcile import Reconciler, free_leases_of_the_dead
 from storage import keys
 from tests.integration.workers.conftest import House, story
@@ -150,7 +150,7 @@ def test_cancelled_job_leaves_its_device_and_keeps_its_checkpoints(ready: House)
     pid = trainer_pid(ready)
     assert pid is not None
     with ready.database.unit_of_work(write=True) as uow:
-        jobs.cancel(uow, job_id)
+        job_changes.cancel(uow, job_id)
         uow.commit()
     assert runner.wait(timeout=10) == 0
     assert not is_running(pid)
@@ -165,14 +165,14 @@ def test_paused_job_is_saved_and_goes_on_where_it_was(ready: House) -> None:
     runner = ready.start("train.1")
     ready.wait_for(lambda: ready.job(job_id).step > 0, "the first step is done")
     with ready.database.unit_of_work(write=True) as uow:
-        jobs.pause(uow, job_id)
+        job_changes.pause(uow, job_id)
         uow.commit()
     assert runner.wait(timeout=20) == 0
     paused = ready.job(job_id)
     assert paused.status is JobStatus.PAUSED
     assert ready.checkpoints(job_id)[-1].step == paused.step
     with ready.database.unit_of_work(write=True) as uow:
-        jobs.resume(uow, job_id, doorbell=ready.doorbell)
+        job_changes.resume(uow, job_id, doorbell=ready.doorbell)
         uow.commit()
     assert ready.run("train.1") == 0
     assert ready.job(job_id).status is JobStatus.SUCCEEDED
