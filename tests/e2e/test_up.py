@@ -64,8 +64,8 @@ class Up:
         return status
 
 
-def eventually(condition: Callable[[], object], *, seconds: float = START_SECONDS) -> None:
-    deadline = time.monotonic() + seconds
+def eventually(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + START_SECONDS
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.05)
@@ -138,7 +138,7 @@ def test_everything_dies_with_a_killed_parent_and_the_directory_is_free_again(
 
     up.end(signal.SIGKILL)
 
-    eventually(lambda: all(is_gone(process) for process in everything), seconds=5)
+    eventually(lambda: all(is_gone(process) for process in everything))
     assert start().url()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
@@ -18,8 +19,6 @@ from core.errors import BadData
 from models.huggingface import load_model
 from training.checkpoint import verify_checkpoint
 from training.importing import ImportedFolder, import_folder
-
-transformers = pytest.importorskip("transformers")
 
 ROWS = 400
 SPECIALS = ["<pad>", "<s>", "</s>", "[MASK]", "[CLS]", "[SEP]"]
@@ -57,7 +56,7 @@ def qwen3(*, tied: bool, theta: float = 10_000.0) -> torch.nn.Module:
         num_attention_heads=4, num_key_value_heads=2, head_dim=16, max_position_embeddings=128,
         tie_word_embeddings=tied, rope_parameters={"rope_type": "default", "rope_theta": theta},
     )  # fmt: skip
-    return transformers.Qwen3ForCausalLM(config)  # type: ignore[no-any-return]
+    return transformers.Qwen3ForCausalLM(config)
 
 
 def modernbert() -> torch.nn.Module:
@@ -66,7 +65,7 @@ def modernbert() -> torch.nn.Module:
         num_attention_heads=4, max_position_embeddings=256, pad_token_id=0, bos_token_id=4,
         cls_token_id=4, eos_token_id=5, sep_token_id=5,
     )  # fmt: skip
-    return transformers.ModernBertForMaskedLM(config)  # type: ignore[no-any-return]
+    return transformers.ModernBertForMaskedLM(config)
 
 
 def saved(

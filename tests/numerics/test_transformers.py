@@ -2,9 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import transformers
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
@@ -22,8 +24,6 @@ from models.huggingface import (
 )
 from models.language_model import LanguageModel
 from training.checkpoint import TensorFile, save_checkpoint
-
-transformers = pytest.importorskip("transformers")
 
 TEXTS = [
     "The cat sat on the mat, didn't it?",
@@ -102,7 +102,7 @@ def folder(tmp_path: Path, model: LanguageModel, tokenizer_json: bytes) -> Path:
 
 
 def load_in_transformers(folder: Path, shape: ModelShape) -> torch.nn.Module:
-    kind = (
+    kind: Any = (  # what it gives depends on an argument
         transformers.AutoModelForCausalLM
         if shape.architecture == "decoder"
         else transformers.AutoModelForMaskedLM

@@ -82,7 +82,7 @@ def test_who_listens_hears_of_what_happens_meanwhile(
     listener.start()
     claim = worker.train(losses=[3.0])
     worker.finish(claim)
-    listener.join(timeout=30)
+    listener.join(timeout=120)
     assert not listener.is_alive()
     types = [frame["event"] for frame in heard]
     assert types[0] == "job.queued"

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from starlette.testclient import TestClient
 from api.deps import Service
 from core.errors import Unavailable
 from core.settings import Settings
+from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -88,9 +88,7 @@ def test_openapi_describes_every_route_with_its_failures(client: TestClient) -> 
 @pytest.fixture
 def live(settings: Settings) -> Iterator[tuple[str, int]]:
     """A real server process: its URL and its pid."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = int(listener.getsockname()[1])
+    port = free_port()
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "uvicorn", "--factory", "api.app:create_app"),

@@ -281,7 +281,8 @@ def _random_texts(number: int) -> list[str]:
 def test_transformers_gives_the_same_ids(
     trained: TrainedTokenizer, tokenizer: Tokenizer, tmp_path: Path, num_texts: int
 ) -> None:
-    transformers = pytest.importorskip("transformers")
+    import transformers  # noqa: PLC0415 - takes seconds, for this test alone
+
     (tmp_path / "tokenizer.json").write_bytes(trained.json)
     (tmp_path / "config.json").write_text('{"model_type": "qwen3"}')
     (tmp_path / "tokenizer_config.json").write_text(

@@ -1,6 +1,7 @@
 """A process that claims whatever it gets: ``python claimer.py URL OWNER`` prints ids of work.
 
-It says that it is ready, and begins when told so, that several may begin together.
+It says that it is ready, and claims once when told so, then the rest when told again, that several
+may begin together and none ends before another has begun.
 """
 
 from __future__ import annotations
@@ -16,14 +17,21 @@ def main(url: str, owner: str) -> None:
     database.check()
     print("ready", flush=True)  # noqa: T201
     sys.stdin.readline()
-    while True:
-        with database.unit_of_work(None, write=True) as uow:
-            claimed = uow.work.claim(["train.1"], owner=owner, lease_seconds=600)
-            uow.commit()
-        if claimed is None:
-            break
-        print(claimed.id, claimed.fence, flush=True)  # noqa: T201
+    claim(database, owner)
+    sys.stdin.readline()
+    while claim(database, owner):
+        pass
     database.close()
+
+
+def claim(database: Database, owner: str) -> bool:
+    """Claim and print one; whether there was one."""
+    with database.unit_of_work(None, write=True) as uow:
+        claimed = uow.work.claim(["train.1"], owner=owner, lease_seconds=600)
+        uow.commit()
+    if claimed is not None:
+        print(claimed.id, claimed.fence, flush=True)  # noqa: T201
+    return claimed is not None
 
 
 if __name__ == "__main__":

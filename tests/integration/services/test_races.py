@@ -25,7 +25,7 @@ from services.room import Room
 from storage.base import StoredObject
 from tests.integration.services.conftest import Office
 
-_PATIENCE_SECONDS = 8.0
+_PATIENCE_SECONDS = 60.0
 _WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
 
 

@@ -131,8 +131,10 @@ def test_loopback_is_recognised(host: str, expected: bool) -> None:  # noqa: FBT
     assert is_loopback(host) is expected
 
 
-async def _statuses(*, pause_seconds: float, num_pauses: int) -> list[int]:
-    """What a client gets that sends a body with pauses, where 50 ms of silence are too long."""
+async def _statuses(
+    *, pause_seconds: float, num_pauses: int, idle_seconds: float = 0.05
+) -> list[int]:
+    """What a client gets that sends a body with pauses, where so much silence is too long."""
     app = FastAPI()
     statuses: list[int] = []
 
@@ -158,7 +160,7 @@ async def _statuses(*, pause_seconds: float, num_pauses: int) -> list[int]:
         "query_string": b"", "headers": [], "http_version": "1.1", "scheme": "http",
         "server": ("localhost", 80), "client": ("localhost", 1), "root_path": "",
     }  # fmt: skip
-    await BodyPace(app, idle_seconds=0.05)(scope, receive, send)
+    await BodyPace(app, idle_seconds=idle_seconds)(scope, receive, send)
     return statuses
 
 
@@ -171,7 +173,7 @@ def test_a_body_that_drips_is_given_up() -> None:
 
 
 def test_a_body_in_time_is_read() -> None:
-    assert asyncio.run(_statuses(pause_seconds=0, num_pauses=5)) == [200]
+    assert asyncio.run(_statuses(pause_seconds=0, num_pauses=5, idle_seconds=60)) == [200]
 
 
 def test_who_is_answered_already_may_keep_the_rest_of_the_body() -> None:

@@ -46,12 +46,13 @@ def supervisor(inbox: SignalInbox, tmp_path: Path) -> Iterator[Supervisor]:
     watched.stop(groups=[["worker"]])  # collects the dead
 
 
-def python(name: str, code: str, *, stop_seconds: float = 10.0) -> ChildSpec:
+def python(name: str, code: str, *, stop_seconds: float = 60.0) -> ChildSpec:
     return ChildSpec(name, command=(sys.executable, "-c", code), stop_seconds=stop_seconds)
 
 
-def within(seconds: float) -> float:
-    return time.monotonic() + seconds
+def soon() -> float:
+    """When to give up; a busy machine has not failed yet."""
+    return time.monotonic() + 60
 
 
 def running_pid(data_dir: Path, name: str) -> int:
@@ -68,7 +69,7 @@ def test_killed_process_is_started_again(supervisor: Supervisor, tmp_path: Path)
 
     os.kill(first, signal.SIGKILL)
 
-    deadline = within(10)
+    deadline = soon()
     received = supervisor.watch(
         until=lambda: running_pid(tmp_path, "worker") != first or time.monotonic() > deadline,
         is_starting=False,
@@ -100,7 +101,7 @@ def test_processes_are_asked_to_end_before_they_are_killed(
     supervisor: Supervisor, tmp_path: Path
 ) -> None:
     supervisor.start(python("worker", GRACEFUL))
-    deadline = within(10)
+    deadline = soon()
     supervisor.watch(
         until=lambda: (tmp_path / "graceful").exists() or time.monotonic() > deadline,
         is_starting=False,
@@ -114,7 +115,7 @@ def test_process_that_will_not_end_is_killed_when_its_time_is_over(
     supervisor: Supervisor, tmp_path: Path
 ) -> None:
     supervisor.start(python("worker", STUBBORN, stop_seconds=0.3))
-    deadline = within(10)
+    deadline = soon()
     supervisor.watch(
         until=lambda: (tmp_path / "stubborn").exists() or time.monotonic() > deadline,
         is_starting=False,
@@ -128,7 +129,7 @@ def test_process_that_will_not_end_is_killed_when_its_time_is_over(
 
 def test_second_signal_kills_at_once(supervisor: Supervisor, tmp_path: Path) -> None:
     supervisor.start(python("worker", STUBBORN, stop_seconds=600))
-    deadline = within(10)
+    deadline = soon()
     supervisor.watch(
         until=lambda: (tmp_path / "stubborn").exists() or time.monotonic() > deadline,
         is_starting=False,

@@ -1,24 +1,32 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 
 from training.energy import PowercapMeter, nvml_meter, powercap_meter
-from training.peak import measured_peak
+from training.peak import Peak, flops_of_products, peak_of
 from training.telemetry import SECONDS_BETWEEN_SAMPLES, Stopwatch, Telemetry
 
 CPU = torch.device("cpu")
 
 
-def telemetry(*, meter: list[float] | None = None, times: list[float] | None = None) -> Telemetry:
+def telemetry(
+    *,
+    meter: list[float] | None = None,
+    times: list[float] | None = None,
+    peaks: list[float] | None = None,
+) -> Telemetry:
+    looks = itertools.chain(peaks or [], itertools.repeat(2e6))
     readings = iter(meter or [])
     ticks = iter(times or itertools.count())
     return Telemetry(
         flops_per_token=600,
-        peak_flops=2e6,
+        peak=Peak(lambda: next(looks)),
         device=CPU,
         meter=None if meter is None else lambda: next(readings),
         clock=lambda: float(next(ticks)),
@@ -37,6 +45,34 @@ def test_utilization_is_the_share_of_the_peak_that_the_models_arithmetic_uses() 
     assert values["throughput/step_seconds"] == 0.5
     assert values["throughput/data_stall_seconds"] == 0.1
     assert values["throughput/flops_utilization"] == pytest.approx(2000 * 600 / 2e6)
+
+
+def utilization(watched: Telemetry, *, tokens_per_second: int) -> float:
+    values = watched.of_step(num_tokens=tokens_per_second, seconds=1.0, data_seconds=0.0)
+    return values["throughput/flops_utilization"]
+
+
+def test_a_step_that_beats_the_peak_becomes_the_peak() -> None:
+    watched = telemetry(peaks=[0.6e6], times=[0.0, *([1.0] * 9)])
+    assert utilization(watched, tokens_per_second=500) == pytest.approx(0.5)
+    assert utilization(watched, tokens_per_second=4000) == 1.0
+    assert utilization(watched, tokens_per_second=1000) == pytest.approx(0.25)
+
+
+def test_a_peak_that_was_measured_while_others_worked_is_raised_by_a_later_look() -> None:
+    times = [0.0, 1.0, *(1.0 + n * SECONDS_BETWEEN_SAMPLES for n in (1, 2))]
+    watched = telemetry(peaks=[0.6e6, 1.2e6, 0.3e6], times=times)
+    shares = [utilization(watched, tokens_per_second=500) for _ in range(3)]
+    assert shares == pytest.approx([0.5, 0.25, 0.25])
+
+
+def test_the_peak_of_ranks_is_that_of_all_their_devices() -> None:
+    alone, one_of_four = (
+        Telemetry(flops_per_token=600, peak=Peak(lambda: 2e6), device=CPU, ranks=ranks)
+        for ranks in (1, 4)
+    )
+    assert utilization(alone, tokens_per_second=1000) == pytest.approx(0.3)
+    assert utilization(one_of_four, tokens_per_second=1000) == pytest.approx(0.075)
 
 
 def test_machine_is_looked_at_now_and_then() -> None:
@@ -100,14 +136,29 @@ def test_machine_without_counters_or_with_unreadable_ones_has_no_meter(tmp_path:
     assert powercap_meter(tmp_path) is None
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU that tells it")
-def test_graphics_processor_that_cannot_be_asked_has_no_meter() -> None:
+class BindingWithoutDriver(ModuleType):
+    """``pynvml`` where no driver of NVIDIA is installed."""
+
+    class NVMLError(Exception):
+        """What every function of the binding raises."""
+
+    def nvmlInit(self) -> None:  # noqa: N802 - its name
+        raise self.NVMLError("NVML Shared Library Not Found")
+
+
+@pytest.mark.parametrize("binding", [None, BindingWithoutDriver("pynvml")])
+def test_graphics_processor_that_cannot_be_asked_has_no_meter(
+    binding: ModuleType | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", binding)  # None: it cannot be imported
     assert nvml_meter(torch.device("cuda")) is None
 
 
-def test_peak_is_measured_once_and_moves_no_random_number() -> None:
+def test_looking_for_the_peak_moves_no_random_number() -> None:
     state = torch.get_rng_state()
-    peak = measured_peak(CPU, torch.float32, threads=torch.get_num_threads())
-    assert peak > 1e8
-    assert measured_peak(CPU, torch.float32, threads=torch.get_num_threads()) == peak
+    assert flops_of_products(CPU, torch.float32) > 1e8
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_jobs_of_a_process_share_what_is_known_about_its_peak() -> None:
+    assert peak_of(CPU, torch.float32, threads=1) is peak_of(CPU, torch.float32, threads=1)

@@ -56,7 +56,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
 
 def listen(child: Child) -> list[FromChild]:
     said: list[FromChild] = []
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not (child.is_silent and child.next_message(timeout_seconds=0) is None):
         assert time.monotonic() < deadline
         message = child.next_message(timeout_seconds=0.05)
@@ -123,7 +123,7 @@ def test_stop_order_reaches_the_child(start: Start) -> None:
         return ExitCode.DRAINED, {"reason": stop.requested()}
         """
     )
-    assert child.next_message(timeout_seconds=20) == Progressed(stage="waiting", fraction=0)
+    assert child.next_message(timeout_seconds=60) == Progressed(stage="waiting", fraction=0)
     child.ask_to_stop(StopReason.PAUSE)
     assert listen(child) == [Done(result={"reason": "pause"})]
     assert child.wait() == 75
@@ -137,18 +137,21 @@ def test_killed_child_takes_its_own_children_along(start: Start) -> None:
         time.sleep(100)
         """
     )
-    message = child.next_message(timeout_seconds=20)
+    message = child.next_message(timeout_seconds=60)
     assert isinstance(message, Progressed)
     grandchild = ProcessIdentity.of(int(message.stage))
     child.kill()
     assert child.wait() == -signal.SIGKILL
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not grandchild.is_known_dead:
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
-def test_hanging_child_leaves_its_stack_in_the_log(start: Start, tmp_path: Path) -> None:
+def test_hanging_child_leaves_its_stack_in_the_log(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.children._DUMP_SECONDS", 60.0)
     child = start(
         """
         def stand_still():
@@ -157,7 +160,7 @@ def test_hanging_child_leaves_its_stack_in_the_log(start: Start, tmp_path: Path)
         stand_still()
         """
     )
-    assert child.next_message(timeout_seconds=20) is not None
+    assert child.next_message(timeout_seconds=60) is not None
     child.kill_with_stack()
     assert child.wait() == -signal.SIGABRT
     assert "stand_still" in (tmp_path / "child.log").read_text()
@@ -174,7 +177,7 @@ def test_leftover_of_an_earlier_attempt_is_killed_and_a_stranger_is_not(tmp_path
             (tmp_path / name).mkdir()
             (tmp_path / name / "child.json").write_text(json.dumps(identity))
         kill_leftovers(tmp_path)
-        assert left.wait(timeout=10) == -signal.SIGKILL
+        assert left.wait(timeout=60) == -signal.SIGKILL
         assert stranger.poll() is None
         stranger.kill()
 
