@@ -9,6 +9,13 @@ from __future__ import annotations
 
 import math
 
+from core.objectives import (
+    AnyObjective,
+    MaskedObjective,
+    MixObjective,
+    SpanCorruptionObjective,
+    StagedObjective,
+)
 from core.spec import ModelShape, OptimizerName
 
 DEFAULT_TOKENS_PER_PARAMETER = 12
@@ -42,15 +49,24 @@ def num_parameters(shape: ModelShape) -> int:
     return v * d + d + shape.layers * layer - d + d + head  # layer 0 has no attention norm
 
 
-def flops_per_token(shape: ModelShape) -> int:
+def flops_per_token(shape: ModelShape, *, objective: AnyObjective | None = None) -> int:
     """Floating-point operations to train on one token: 6 per matrix weight, and attention's own.
 
     Follows the accounting of PaLM (arXiv 2204.02311, appendix B): the embedding look-up is free,
     the output projection is not; a causal layer sees half of the context on average.
+
+    Args:
+        shape: The model's.
+        objective: What it is trained by: nothing is said, and no output computed, about tokens
+            that were not removed. None: every token is predicted.
     """
     matrices = num_parameters(shape)
     if not shape.tie_embeddings:
         matrices -= shape.vocab_size * shape.width
+    if objective is not None:
+        head = shape.width**2 if shape.architecture == "encoder" else 0
+        silent_share = 1 - _predicted_share(objective)
+        matrices -= round(silent_share * (shape.vocab_size * shape.width + head))
     attention = 0
     for layer in range(shape.layers):
         if shape.architecture == "decoder":
@@ -61,6 +77,28 @@ def flops_per_token(shape: ModelShape) -> int:
             seen = min(ENCODER_LOCAL_WINDOW, shape.context_length)
         attention += int(12 * shape.heads * shape.head_dim * seen)
     return 6 * matrices + attention
+
+
+def _predicted_share(objective: AnyObjective) -> float:
+    """The share of the tokens that a model says something about."""
+    match objective:
+        case StagedObjective(stages=stages):
+            starts = [0.0, *(stage.until for stage in stages)]
+            return sum(
+                (stage.until - start) * _predicted_share(stage.objective)
+                for start, stage in zip(starts, stages, strict=False)
+            )
+        case MixObjective(parts=parts, shares=shares):
+            return sum(
+                share * _predicted_share(part.objective)
+                for share, part in zip(shares, parts, strict=True)
+            )
+        case MaskedObjective(rate=rate):
+            return rate
+        case SpanCorruptionObjective(rate=rate, mean_span=mean_span):
+            return min(1.0, rate * (1 + 1 / mean_span))  # the removed words, and a mark for each
+        case _:
+            return 1.0
 
 
 def default_batch_tokens(shape: ModelShape) -> int:

@@ -80,7 +80,7 @@ def model_card(
         precision: Of the matrix products.
     """
     shape = spec.model
-    flops = tokens * flops_per_token(shape)
+    flops = tokens * flops_per_token(shape, objective=spec.objective)
     kilowatt_hours = estimated_kilowatt_hours(flops, device=device, precision=precision)
     training = [
         f"- {step:,} steps of {spec.batch_tokens:,} tokens: {tokens:,} tokens",

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from tokenizers import Tokenizer
 
 from core.lifecycle import StopReason
@@ -103,6 +104,8 @@ def train(
     )
     execution = state.execution
     execution.prepare()
+    # torch's own is seeded by chance; checkpoints hold it, and those of equal jobs shall be equal
+    torch.manual_seed(spec.seed)
     model = _first_model(spec, initial) if resume is None else empty_model(spec.model)
     model.to(execution.torch_device)
     model.compute_dtype = execution.compute_dtype
@@ -175,7 +178,7 @@ def train(
         reporter=reporter,
         stop=stop,
         stopwatch=Stopwatch(already_seconds=state.elapsed_seconds + preparation.seconds()),
-        telemetry=Telemetry.of_job(spec.model, execution=execution),
+        telemetry=Telemetry.of_job(spec, execution=execution),
         ranks=ranks,
     )
     return loop.run()
@@ -218,6 +221,6 @@ def _plan(spec: JobSpec, *, loader: Loader, state: TrainingState) -> Plan:
         num_steps=loader.num_steps,
         num_parameters=num_parameters(spec.model),
         tokens_per_step=spec.batch_tokens,
-        flops_per_token=flops_per_token(spec.model),
+        flops_per_token=flops_per_token(spec.model, objective=spec.objective),
         execution=state.execution.to_json(),
     )

@@ -11,10 +11,10 @@ from typing import Final
 import torch
 
 from core.sizing import flops_per_token
-from core.spec import ModelShape
+from core.spec import JobSpec
 from training.energy import EnergyMeter, energy_meter
 from training.execution import Execution
-from training.peak import measured_peak
+from training.peak import Peak, peak_of
 
 SECONDS_BETWEEN_SAMPLES: Final = 10.0
 """Memory and power change slowly, and each value is a row in the database."""
@@ -49,8 +49,9 @@ class Telemetry:
         self,
         *,
         flops_per_token: int,
-        peak_flops: float,
+        peak: Peak,
         device: torch.device,
+        ranks: int = 1,
         meter: EnergyMeter | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -58,14 +59,16 @@ class Telemetry:
 
         Args:
             flops_per_token: To train on one token.
-            peak_flops: Floating-point operations a second that the device can do.
+            peak: Of the device.
             device: Whose memory is looked at.
+            ranks: How many devices of this kind share every step.
             meter: Tells the energy, where there is one.
             clock: Seconds from any fixed moment, never going back.
         """
         self._flops_per_token = flops_per_token
-        self._peak_flops = peak_flops
+        self._peak = peak
         self._device = device
+        self._ranks = ranks
         self._meter = meter
         self._clock = clock
         self._sampled_at: float | None = None
@@ -73,14 +76,14 @@ class Telemetry:
         self._joules = 0.0 if meter is None else meter()
 
     @classmethod
-    def of_job(cls, shape: ModelShape, *, execution: Execution) -> Telemetry:
-        """Of a model on this machine; measures the machine's peak."""
+    def of_job(cls, spec: JobSpec, *, execution: Execution) -> Telemetry:
+        """Of a job on this machine; measures the machine's peak."""
         device = execution.torch_device
-        peak = measured_peak(device, execution.compute_dtype, threads=execution.threads)
         return cls(
-            flops_per_token=flops_per_token(shape),
-            peak_flops=peak,
+            flops_per_token=flops_per_token(spec.model, objective=spec.objective),
+            peak=peak_of(device, execution.compute_dtype, threads=execution.threads),
             device=device,
+            ranks=execution.ranks,
             meter=energy_meter(device),
         )
 
@@ -95,24 +98,29 @@ class Telemetry:
         Returns:
             ``throughput/tokens_per_second``, ``throughput/step_seconds``,
             ``throughput/data_stall_seconds``; ``throughput/flops_utilization``, the share of the
-            measured peak that the model's own arithmetic uses (MFU, arXiv 2204.02311), so nothing
-            that is computed twice counts. Every ten seconds ``system/memory_bytes`` of the process
-            as well, on a GPU ``system/device_memory_bytes``, its most so far, and where the device
-            tells it ``system/energy_joules`` since they were last told and ``system/power_watts``,
-            the mean over that time.
+            highest peak seen so far that the model's own arithmetic uses (MFU, arXiv 2204.02311),
+            so nothing that is computed twice counts. Every ten seconds ``system/memory_bytes`` of
+            the process as well, on a GPU ``system/device_memory_bytes``, its most so far, and where
+            the device tells it ``system/energy_joules`` since they were last told and
+            ``system/power_watts``, the mean over that time.
         """
+        now = self._clock()
+        sampled = {}
+        if self._sampled_at is None or now - self._sampled_at >= SECONDS_BETWEEN_SAMPLES:
+            sampled = self._memory() | self._energy(now)
+            # not of a GPU: it is seldom shared, and may have no memory left for it
+            if self._sampled_at is not None and self._device.type == "cpu":
+                self._peak.look_again()
+            self._sampled_at = now
         speed = num_tokens / seconds
-        values = {
+        flops = speed * self._flops_per_token
+        return {
             "throughput/tokens_per_second": speed,
             "throughput/step_seconds": seconds,
             "throughput/data_stall_seconds": data_seconds,
-            "throughput/flops_utilization": speed * self._flops_per_token / self._peak_flops,
+            "throughput/flops_utilization": self._peak.share(flops / self._ranks),
+            **sampled,
         }
-        now = self._clock()
-        if self._sampled_at is None or now - self._sampled_at >= SECONDS_BETWEEN_SAMPLES:
-            self._sampled_at = now
-            values |= self._memory() | self._energy(now)
-        return values
 
     def _memory(self) -> dict[str, float]:
         values = {}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from core.objectives import CausalObjective, MaskedObjective, Stage, StagedObjective
 from core.presets import PRESETS
 from core.sizing import default_vocab_size, flops_per_token, largest_divisor, num_parameters
 from core.spec import Budget
@@ -28,6 +29,23 @@ def test_presets_have_the_size_that_their_table_promises(
 def test_training_costs_six_operations_a_matrix_weight_and_a_little_for_attention() -> None:
     shape = PRESETS["decoder"]["small"].shape(vocab_size=8192)
     assert 6 < flops_per_token(shape) / num_parameters(shape) < 7.5
+
+
+def test_an_encoder_pays_for_its_output_at_the_removed_places_alone() -> None:
+    shape = PRESETS["encoder"]["tiny"].shape(vocab_size=4096)
+    everywhere = flops_per_token(shape)
+    output = 6 * (4096 * 128 + 128 * 128)
+    masked = MaskedObjective(rate=0.3)
+    assert flops_per_token(shape, objective=masked) == pytest.approx(everywhere - 0.7 * output)
+    staged = StagedObjective(
+        stages=(
+            Stage(until=0.25, objective=CausalObjective()),
+            Stage(until=1.0, objective=masked),
+        )
+    )
+    assert flops_per_token(shape, objective=staged) == pytest.approx(
+        everywhere - 0.75 * 0.7 * output
+    )
 
 
 def test_the_vocabulary_grows_with_the_text_and_is_a_multiple_of_64() -> None:
