@@ -116,7 +116,7 @@ class RankGroup:
     @torch.no_grad()
     def add_up(self, tensors: Sequence[Tensor]) -> None:
         """See :meth:`Ranks.add_up`."""
-        for bucket in _buckets(tensors):
+        for bucket in buckets(tensors):
             flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
             with _all_there():
                 torch.distributed.all_reduce(flat)
@@ -224,20 +224,17 @@ def _all_there() -> Iterator[None]:
         ) from error
 
 
-def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """Neighbours of one type and device, so many that a bucket is full."""
+def buckets(
+    tensors: Sequence[Tensor], *, most_bytes: int = _BUCKET_BYTES
+) -> Iterator[list[Tensor]]:
+    """Neighbours of one type, as many as travel together; one that is too large travels alone."""
     bucket: list[Tensor] = []
-    num_bytes = 0
+    room = most_bytes
     for tensor in tensors:
-        fits = num_bytes + tensor.nbytes <= _BUCKET_BYTES
-        is_alike = bool(bucket) and (tensor.dtype, tensor.device) == (
-            bucket[0].dtype,
-            bucket[0].device,
-        )
-        if bucket and not (fits and is_alike):
+        if bucket and (tensor.dtype != bucket[0].dtype or tensor.nbytes > room):
             yield bucket
-            bucket, num_bytes = [], 0
+            bucket, room = [], most_bytes
         bucket.append(tensor)
-        num_bytes += tensor.nbytes
+        room -= tensor.nbytes
     if bucket:
         yield bucket

@@ -2,6 +2,8 @@
 
 import json
 import math
+import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +42,7 @@ from tests.unit.training.conftest import (
 )
 from training.checkpoint import verify_checkpoint
 from training.execution import decide_execution
+from training.ports import Phase
 
 pytestmark = pytest.mark.usefixtures("one_core")
 
@@ -362,6 +365,43 @@ def test_a_schedule_in_seconds_warms_up_however_long_the_first_look_took(
     assert heard.values[1, "optimizer/learning_rate"] < 0.02 * 2e-6 * (
         state["training"]["elapsed_seconds"] - began
     )
+
+
+class Clocked(Recorder):
+    """Also remembers when it first heard of the job, and when of the first look at its model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard_at: dict[str, float] = {}
+
+    def phase(self, phase: Phase) -> None:
+        super().phase(phase)
+        self.heard_at.setdefault(phase, time.monotonic())
+
+    def metrics(self, *, step: int, tokens: int, values: Mapping[str, float]) -> None:
+        super().metrics(step=step, tokens=tokens, values=values)
+        self.heard_at.setdefault("metrics", time.monotonic())
+
+
+def test_a_budget_in_seconds_counts_what_was_needed_before_the_first_step(
+    dataset: Path, tmp_path: Path
+) -> None:
+    heard = Clocked()
+    spec = make_spec("decoder", budget=Budget(seconds=1e6))
+    run(spec, dataset, tmp_path, stop=StopAfter(1), reporter=heard)
+    state_file = heard.saved[0].path / "training_state" / "state.json"
+    began = json.loads(state_file.read_text())["training"]["began_seconds"]
+    assert began >= heard.heard_at["metrics"] - heard.heard_at["preparing"]
+
+
+def test_a_checkpoint_depends_on_no_state_of_the_process(dataset: Path, tmp_path: Path) -> None:
+    digests = []
+    for seed in (1, 2):
+        heard = Recorder()
+        torch.manual_seed(seed)
+        run(make_spec("decoder"), dataset, tmp_path / str(seed), stop=StopAfter(2), reporter=heard)
+        digests.append(weights(heard.saved[0].path))
+    assert digests[0] == digests[1]
 
 
 def test_weights_that_are_no_numbers_are_never_handed_out_as_a_result(

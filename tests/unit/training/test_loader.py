@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.errors import BadData
+from core.errors import BadData, InvalidRequest
 from core.objectives import (
     AnyObjective,
     CausalObjective,
@@ -59,6 +59,8 @@ def loader(
     sequences_per_step: int = 8,
     seed: int = 1,
     num_steps: int = NUM_STEPS,
+    rank: int = 0,
+    num_ranks: int = 1,
 ) -> Loader:
     return Loader(
         [Source("corpus_1", 1.0, stream())],
@@ -68,6 +70,8 @@ def loader(
         sequences_per_step=sequences_per_step,
         seed=seed,
         budget=Budget(steps=num_steps),
+        rank=rank,
+        num_ranks=num_ranks,
     )
 
 
@@ -123,6 +127,25 @@ def test_shapes_are_the_same_in_every_step() -> None:
         assert len({(batch.input_ids.shape, batch.labels.shape) for batch in batches}) == 1
         assert all(batch.loss_mask.shape == batch.labels.shape for batch in batches)
         assert all(batch.loss_mask.any(axis=1).all() for batch in batches)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_ranks_make_the_parts_of_the_very_same_step(objective: AnyObjective) -> None:
+    whole = loader(objective)
+    ranks = [loader(objective, rank=rank, num_ranks=4) for rank in range(4)]
+    for step in (0, 3, 7):
+        batch, parts = whole.batch(step), [rank.batch(step) for rank in ranks]
+        together = np.concatenate([part.input_ids for part in parts])
+        assert np.array_equal(together, batch.input_ids)
+        assert np.array_equal(np.concatenate([part.labels for part in parts]), batch.labels)
+        assert sum(part.num_labels for part in parts) == batch.num_labels
+        assert {part.num_tokens for part in parts} == {batch.num_tokens}
+
+
+def test_a_step_that_ranks_cannot_share_evenly_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="8 sequences, and 3 devices") as caught:
+        loader(CausalObjective(), num_ranks=3)
+    assert caught.value.param == "batch_tokens"
 
 
 def test_stages_follow_each_other_at_their_shares_of_the_budget() -> None:
