@@ -139,9 +139,7 @@ def finish_corpus(
     row.stats = dict(corpus.stats)
     row.splits = dict(corpus.splits)
     row.ready_at = uow.now()
-    datasets.finish(uow, dataset.id, manifest=dataset.manifest)
-    pieces.forget_encoding(uow, row.id)
-    attempts.complete(uow, claim)
+    _dataset_is_ready(uow, claim, dataset)
     uow.record_event(
         "corpus.ready",
         message=f"Corpus {row.name!r} is ready.",
@@ -152,7 +150,7 @@ def finish_corpus(
             "stats": row.stats,
         },
     )
-    _let_go(uow, row.id, doorbell=doorbell)
+    _complete(uow, claim, doorbell=doorbell)
 
 
 def finish_tokenizer(
@@ -162,8 +160,7 @@ def finish_tokenizer(
     uow.work.require(claim.work_id, fence=claim.fence)
     row = uow.tokenizers.get(claim.subject_id, lock=True)
     _tokenizer_is_ready(uow, row, tokenizer)
-    attempts.complete(uow, claim)
-    _let_go(uow, row.id, doorbell=doorbell)
+    _complete(uow, claim, doorbell=doorbell)
 
 
 def finish_dataset(
@@ -171,9 +168,7 @@ def finish_dataset(
 ) -> None:
     """The dataset is ready; the jobs that wait go on."""
     uow.work.require(claim.work_id, fence=claim.fence)
-    row = datasets.finish(uow, dataset.id, manifest=dataset.manifest)
-    pieces.forget_encoding(uow, dataset.id)
-    attempts.complete(uow, claim)
+    row = _dataset_is_ready(uow, claim, dataset)
     uow.record_event(
         "dataset.ready",
         message=f"Corpus {row.corpus_id} is encoded by tokenizer {row.tokenizer_id}.",
@@ -184,7 +179,7 @@ def finish_dataset(
             "num_train_tokens": row.num_train_tokens,
         },
     )
-    _let_go(uow, dataset.id, doorbell=doorbell)
+    _complete(uow, claim, doorbell=doorbell)
 
 
 def fail(
@@ -270,6 +265,19 @@ def _tokenizer_is_ready(uow: UnitOfWork, row: Tokenizer, made: MadeTokenizer) ->
         message=f"Tokenizer {row.name!r} is ready.",
         data={"tokenizer": row.id, "corpus": row.corpus_id, "vocab_size": row.vocab_size},
     )
+
+
+def _dataset_is_ready(uow: UnitOfWork, claim: Claim, made: MadeDataset) -> Dataset:
+    """The pieces that the holder of the claim has had encoded are a dataset now."""
+    row = datasets.finish(uow, made.id, manifest=made.manifest)
+    pieces.forget_encoding(uow, claim.subject_id)
+    return row
+
+
+def _complete(uow: UnitOfWork, claim: Claim, *, doorbell: Doorbell) -> None:
+    """The attempt has done its work; what waits for the result goes on."""
+    attempts.complete(uow, claim)
+    _let_go(uow, claim.subject_id, doorbell=doorbell)
 
 
 def _let_go(uow: UnitOfWork, resource_id: str, *, doorbell: Doorbell) -> None:
