@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -134,8 +136,21 @@ def test_machine_without_counters_or_with_unreadable_ones_has_no_meter(tmp_path:
     assert powercap_meter(tmp_path) is None
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU that tells it")
-def test_graphics_processor_that_cannot_be_asked_has_no_meter() -> None:
+class BindingWithoutDriver(ModuleType):
+    """``pynvml`` where no driver of NVIDIA is installed."""
+
+    class NVMLError(Exception):
+        """What every function of the binding raises."""
+
+    def nvmlInit(self) -> None:  # noqa: N802 - its name
+        raise self.NVMLError("NVML Shared Library Not Found")
+
+
+@pytest.mark.parametrize("binding", [None, BindingWithoutDriver("pynvml")])
+def test_graphics_processor_that_cannot_be_asked_has_no_meter(
+    binding: ModuleType | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", binding)  # None: it cannot be imported
     assert nvml_meter(torch.device("cuda")) is None
 
 
