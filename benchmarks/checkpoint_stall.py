@@ -39,9 +39,9 @@ CONTEXT_LENGTH = 256
 class WaitingSaver(BackgroundSaver):
     """Writes while everybody waits, as most trainers do."""
 
-    def begin(self, state: TrainingState) -> None:
+    def begin(self, state: TrainingState, *, beside: Mapping[str, Path]) -> None:
         """Return when the checkpoint is whole."""
-        super().begin(state)
+        super().begin(state, beside=beside)
         assert self._pending is not None
         self._pending.exception()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -23,10 +25,16 @@ class BackgroundSaver:
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="saver")
         self._pending: Future[SavedCheckpoint] | None = None
 
-    def begin(self, state: TrainingState) -> None:
-        """Copy everything as it is now, and write it from now on; the last save has ended."""
+    def begin(self, state: TrainingState, *, beside: Mapping[str, Path]) -> None:
+        """Copy everything as it is now, and write it from now on; the last save has ended.
+
+        Args:
+            state: Where the run stands.
+            beside: Files that go into the checkpoint as well, by their names there.
+        """
         assert self._pending is None
-        self._pending = self._writer.submit(self._saver.write, self._saver.copy(state))
+        snapshot = self._saver.copy(state, beside=beside)
+        self._pending = self._writer.submit(self._saver.write, snapshot)
 
     def finished(self, *, wait: bool = False) -> SavedCheckpoint | None:
         """The checkpoint that has become whole since the last time somebody asked.

@@ -28,7 +28,7 @@ from training.loop import TrainingLoop
 from training.optimizers import Optimizer, build_optimizer
 from training.ports import Plan, Reporter, StopSignal
 from training.ranks import ALONE, Ranks
-from training.rollback import Rollback, firm_ground
+from training.rollback import Rollback, firm_ground, kept_initial
 from training.saving import Saver, restore, starting_state
 from training.state import TrainingState
 from training.telemetry import Stopwatch, Telemetry
@@ -102,6 +102,8 @@ def train(
         settled=execution,
         reporter=reporter,
     )
+    if resume is not None:
+        initial = initial or kept_initial(resume)
     execution = state.execution
     execution.prepare()
     # torch's own is seeded by chance; checkpoints hold it, and those of equal jobs shall be equal
@@ -114,15 +116,11 @@ def train(
         model=model,
         optimizer=optimizer,
         digests=data.digests,
+        initial=initial,
         begin_again=partial(_begin_again, spec, initial, model=model, optimizer=optimizer),
         to=None
         if resume is None
-        else firm_ground(
-            resume,
-            state,
-            spec.checkpoints,
-            can_begin_again=spec.start is None or initial is not None,
-        ),
+        else firm_ground(resume, state, initial=initial, has_fresh_weights=spec.start is None),
     )
     if resume is not None:
         restore(resume, model=model, optimizer=optimizer, digests=data.digests)

@@ -14,6 +14,7 @@ import shutil
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from corpora.durable import HashedFile, sync_directory
 
 FORMAT: Final = 1
 MANIFEST_NAME: Final = "manifest.json"
+_COPIED_AT_ONCE: Final = 1 << 22
 _DTYPE_NAMES: Final = {
     torch.float32: "F32",
     torch.bfloat16: "BF16",
@@ -78,7 +80,7 @@ def save_checkpoint(
     fence: int,
     spec_sha256: str,
     metrics: Mapping[str, float],
-    files: Mapping[str, bytes | TensorFile],
+    files: Mapping[str, bytes | TensorFile | Path],
 ) -> Path:
     """Write a checkpoint into ``out``; when this returns it survives a power cut.
 
@@ -89,7 +91,7 @@ def save_checkpoint(
         fence: Which owner of the job writes it.
         spec_sha256: The digest of the spec, see :func:`spec_digest`.
         metrics: What is known about these weights.
-        files: By name, which may have directories in it.
+        files: By name, which may have directories in it; a path is copied.
 
     Returns:
         The checkpoint's directory, ``step-00001000-f7``.
@@ -186,12 +188,16 @@ def load_json(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
         raise CheckpointDamaged(f"{path.parent.name}/{path.name}: {error}") from None
 
 
-def _write(directory: Path, name: str, content: bytes | TensorFile) -> CheckpointFile:
+def _write(directory: Path, name: str, content: bytes | TensorFile | Path) -> CheckpointFile:
     path = directory / name
     path.parent.mkdir(parents=True, exist_ok=True)
     with HashedFile(path) as file:
         if isinstance(content, bytes):
             file.write(content)
+        elif isinstance(content, Path):
+            with content.open("rb") as original:
+                for part in iter(partial(original.read, _COPIED_AT_ONCE), b""):
+                    file.write(part)
         else:
             for piece in _safetensors(content):
                 file.write(piece)

@@ -126,8 +126,12 @@ class Guard:
             bool(self.losses) and self._is_far_up(self.losses[-1])
         )
 
-    def rolled_back(self) -> Guard:
+    def rolled_back(self, *, best_loss: float | None) -> Guard:
         """What is remembered once the weights have gone back.
+
+        Args:
+            best_loss: What was the best when they were what they are again: measured by a later
+                one they would be lost at once. None: nothing was known.
 
         Raises:
             Diverged: they have gone back often enough.
@@ -142,6 +146,7 @@ class Guard:
             self,
             losses=(),
             gradient_norms=(),
+            best_loss=best_loss,
             numberless_in_a_row=0,
             num_rollbacks=self.num_rollbacks + 1,
             rate_factor=self.rate_factor * _RATE_AFTER_ROLLBACK,

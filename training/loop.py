@@ -143,7 +143,7 @@ class TrainingLoop:
 
     def _leave(self, reason: StopReason | None) -> StopReason | None:
         """Save what is new, and see all of it written."""
-        self._begin_to_save()
+        self._begin_to_save(will_go_on=reason in (StopReason.PAUSE, StopReason.DRAIN))
         self._tell_what_is_saved(wait=True)
         return reason
 
@@ -244,15 +244,28 @@ class TrainingLoop:
         """Return to earlier weights, with a lower learning rate; text that was read stays read."""
         self._tell_what_is_saved(wait=True)
         self._rollback.to = self._ranks.of_first(lambda: self._rollback.to)
-        guard = self.state.guard.rolled_back()
-        returned_to = self._rollback.go_back()
-        self.state = replace(self.state, guard=guard)
+        earlier = self._rollback.earlier() or TrainingState(self.state.execution)
+        is_same_objective = not any(
+            map(self._loader.begins_stage, range(earlier.step + 1, self.state.step + 1))
+        )
+        guard = self.state.guard.rolled_back(
+            best_loss=earlier.guard.best_loss if is_same_objective else None
+        )
+        self._rollback.go_back()
+        self.state = replace(
+            self.state,
+            guard=guard,
+            patience=earlier.patience,
+            evaluated_step=earlier.evaluated_step,
+            metrics=earlier.metrics,
+            samples=earlier.samples,
+        )
         self._reporter.notice(
             code="rolled_back",
             message=f"After step {self.state.step} the loss had left for good. The weights went "
-            f"back to those of step {returned_to}, and the learning rate is {guard.rate_factor:g} "
+            f"back to those of step {earlier.step}, and the learning rate is {guard.rate_factor:g} "
             "times what it would be. The text in between is not read again.",
-            data={"step": self.state.step, "returned_to": returned_to},
+            data={"step": self.state.step, "returned_to": earlier.step},
         )
 
     def _budget_is_spent(self) -> bool:
@@ -327,10 +340,13 @@ class TrainingLoop:
     def _checkpoint_is_due(self) -> bool:
         return self.state.step > 0 and is_firm(self.state, self._spec.checkpoints)
 
-    def _begin_to_save(self) -> None:
+    def _begin_to_save(self, *, will_go_on: bool = False) -> None:
         """Have a checkpoint written from now on, unless the last one says it all.
 
         Rank 0 does: the others have the same weights.
+
+        Args:
+            will_go_on: Another attempt will, with nothing but this checkpoint.
         """
         if not self._has_news or self.state.step == 0 or self._ranks.rank > 0:
             return
@@ -338,7 +354,11 @@ class TrainingLoop:
         self._reporter.phase("saving")
         self._tell_what_is_saved(wait=True)
         self.state = replace(self.state, elapsed_seconds=self._stopwatch.seconds())
-        self._saver.begin(self.state)
+        firm = self._checkpoint_is_due()
+        if firm:
+            self.state = replace(self.state, firm_step=self.state.step)
+        beside = self._rollback.files() if will_go_on and not firm else {}
+        self._saver.begin(self.state, beside=beside)
         self._has_news = False
         self._stall_seconds = perf_counter() - started
         self._reporter.phase("training")

@@ -46,6 +46,8 @@ class Snapshot:
     weights: Mapping[str, Tensor]
     optimizer: Mapping[str, Tensor]
     """And the random generators."""
+    beside: Mapping[str, Path]
+    """Files that lie on the disk already, by their names in the checkpoint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +63,13 @@ class Saver:
     optimizer: Optimizer
     provenance: Mapping[str, Any]
 
-    def copy(self, state: TrainingState) -> Snapshot:
+    def copy(self, state: TrainingState, *, beside: Mapping[str, Path]) -> Snapshot:
         """Model, optimizer and ``state`` as they are now, in memory of the host."""
         return Snapshot(
             state=state,
             weights=_on_the_host(self.model.state_dict()),
             optimizer=_on_the_host({**self.optimizer.state(), **_rng_states()}),
+            beside=beside,
         )
 
     def write(self, snapshot: Snapshot) -> SavedCheckpoint:
@@ -91,6 +94,7 @@ class Saver:
                 _CARD_NAME: self._card(state).encode(),
                 _OPTIMIZER_NAME: TensorFile(snapshot.optimizer, {}),
                 _STATE_NAME: (json.dumps(training, indent=2) + "\n").encode(),
+                **snapshot.beside,
             },
         )
         return SavedCheckpoint(path, state.step, state.tokens, state.metrics)

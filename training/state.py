@@ -35,6 +35,8 @@ class TrainingState:
     began_seconds: float = 0.0
     """What of them had passed when the first step began: a budget in seconds is fitted to the rest.
     """
+    firm_step: int | None = 0
+    """Of the weights that this run would go back to; None: an earlier version has not noted it."""
     evaluated_step: int | None = None
     """The step after which held-out text was last looked at."""
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -59,7 +61,7 @@ class TrainingState:
         return cls(
             **{
                 name: readers[name](value) if name in readers else value
-                for name, value in recorded.items()
+                for name, value in {"firm_step": None, **recorded}.items()
             }
         )
 

@@ -105,12 +105,24 @@ def test_a_model_whose_last_loss_is_no_number_is_no_result() -> None:
 def test_going_back_halves_the_rate_and_is_not_done_for_ever() -> None:
     guard = after(Guard(), [*around(3.0, 10), *[NAN] * 8])
     for _ in range(MAX_ROLLBACKS):
-        guard = guard.rolled_back()
+        guard = guard.rolled_back(best_loss=3.0)
         assert not guard.has_lost_its_way
     assert guard.rate_factor == 0.5**MAX_ROLLBACKS
     assert guard.num_skipped == 8
     with pytest.raises(Diverged, match="learning_rate"):
-        guard.rolled_back()
+        guard.rolled_back(best_loss=3.0)
+
+
+@pytest.mark.parametrize("best_then", [None, 7.2])
+def test_weights_that_went_far_back_are_not_held_against_what_was_reached_since(
+    best_then: float | None,
+) -> None:
+    guard = after(Guard(), [*around(8.0, 20), *around(3.0, 128), *around(9.0, 64)])
+    assert guard.has_lost_its_way
+    back = guard.rolled_back(best_loss=best_then)
+    again = after(back, [7.0, *around(6.8, 128)])
+    assert not again.is_worried
+    assert not again.has_lost_its_way
 
 
 def test_a_guard_that_was_saved_judges_as_the_one_that_was_not() -> None:

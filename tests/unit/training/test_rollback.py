@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,11 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
 from core.errors import Diverged
-from core.spec import Budget, CheckpointSpec, JobSpec, OptimizerSpec
+from core.spec import Budget, CheckpointSpec, JobSpec, OptimizerSpec, StartSpec
 from models.architectures import new_model
 from models.layers import Embedding
 from tests.unit.training.conftest import Recorder, StopAfter, make_spec, run, weights
-from training.checkpoint import load_tensors
+from training.checkpoint import load_tensors, verify_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_core")
 
@@ -99,6 +101,8 @@ def test_numbers_that_do_not_return_bring_the_last_checkpoint_back_with_half_the
     # step 10 was asked for, but what the model was then is nothing to go back to
     assert [saved.step for saved in watcher.saved] == [5, 15]
     assert weights(watcher.saved[0].path) == weights(watcher.saved[1].path)
+    # and nothing else is said of these weights than what was measured of them
+    assert watcher.saved[1].metrics == watcher.saved[0].metrics
 
 
 def test_a_job_that_went_back_learns_on(dataset: Path, tmp_path: Path) -> None:
@@ -126,24 +130,77 @@ def test_a_job_without_a_checkpoint_goes_back_to_its_first_weights(
     assert all(torch.equal(there[name], first[name]) for name in first)
 
 
-@pytest.mark.parametrize("interrupted_after", [7, 11])
-def test_a_job_that_goes_back_ends_with_the_same_bits_wherever_it_was_interrupted(
-    interrupted_after: int, dataset: Path, tmp_path: Path
+def assert_interruptions_change_nothing(
+    spec: JobSpec,
+    dataset: Path,
+    directory: Path,
+    *,
+    interrupted_after: Sequence[int],
+    poison: range,
+    initial: Path | None = None,
 ) -> None:
-    spec, poison = spec_of(), range(8, 16)
+    """Every attempt is on a host that has the last one's last checkpoint, and nothing more."""
     undisturbed = Watcher()
     with poisoned(undisturbed, poison):
-        run(spec, dataset, tmp_path / "a", reporter=undisturbed)
-    first, second = Watcher(), Watcher()
-    with poisoned(first, poison):
-        run(spec, dataset, tmp_path / "b", stop=StopAfter(interrupted_after), reporter=first)
-    second.step = first.saved[-1].step
-    with poisoned(second, poison):
-        resume = first.saved[-1].path
-        run(spec, dataset, tmp_path / "b", resume=resume, fence=2, reporter=second)
-    assert weights(second.saved[-1].path) == weights(undisturbed.saved[-1].path)
-    assert first.deterministic() | second.deterministic() == undisturbed.deterministic()
-    assert first.told + second.told == undisturbed.told
+        run(spec, dataset, directory / "whole", initial=initial, reporter=undisturbed)
+    heard: dict[tuple[int, str], float] = {}
+    told: list[tuple[str, Mapping[str, Any]]] = []
+    resume, last = None, undisturbed
+    for fence, looks in enumerate((*interrupted_after, 10**6), start=1):
+        watcher = Watcher()
+        watcher.step = 0 if resume is None else verify_checkpoint(resume).step
+        with poisoned(watcher, poison):
+            run(
+                spec, dataset, directory / str(fence), resume=resume, fence=fence, reporter=watcher,
+                initial=initial if resume is None else None, stop=StopAfter(looks),
+            )  # fmt: skip
+        last = watcher
+        resume = watcher.saved[-1].path.rename(directory / f"of-{fence}")
+        shutil.rmtree(directory / str(fence))
+        heard |= watcher.deterministic()
+        told += watcher.told
+    assert resume is not None
+    assert weights(resume) == weights(undisturbed.saved[-1].path)
+    assert last.saved[-1].metrics == undisturbed.saved[-1].metrics
+    assert heard == undisturbed.deterministic()
+    assert told == undisturbed.told
+
+
+# before the trouble, in it, twice, and after it
+@pytest.mark.parametrize("interrupted_after", [[7], [11], [6, 5], [17]])
+def test_a_job_that_goes_back_ends_with_the_same_bits_wherever_it_was_interrupted(
+    interrupted_after: list[int], dataset: Path, tmp_path: Path
+) -> None:
+    assert_interruptions_change_nothing(
+        spec_of(), dataset, tmp_path, interrupted_after=interrupted_after, poison=range(8, 16)
+    )
+
+
+def test_a_job_that_was_given_its_first_weights_has_them_wherever_it_goes_on(
+    dataset: Path, tmp_path: Path
+) -> None:
+    given = Watcher()
+    run(make_spec("decoder", budget=Budget(steps=1)), dataset, tmp_path / "given", reporter=given)
+    folder = given.saved[-1].path
+    sha256 = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    spec = spec_of(
+        start=StartSpec(checkpoint="ckpt_1", weights_sha256=sha256),
+        checkpoints=CheckpointSpec(every_steps=100),
+    )
+    assert_interruptions_change_nothing(
+        spec, dataset, tmp_path, interrupted_after=[4], poison=range(3, 11), initial=folder
+    )
+
+
+def test_only_a_checkpoint_that_others_go_on_from_holds_another(
+    dataset: Path, tmp_path: Path
+) -> None:
+    watcher = Watcher()
+    run(spec_of(), dataset, tmp_path, stop=StopAfter(7), reporter=watcher)
+    scheduled, left = (saved.path for saved in watcher.saved)
+    held = left / "training_state" / "go_back_to"
+    assert verify_checkpoint(held) == verify_checkpoint(scheduled)
+    assert not (scheduled / "training_state" / "go_back_to").exists()
 
 
 def test_numbers_that_never_return_end_the_job(dataset: Path, tmp_path: Path) -> None:
