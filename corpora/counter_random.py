@@ -8,6 +8,7 @@ OOPSLA 2014), evaluated for whole arrays of counters; it serves sampling, not se
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -31,8 +32,12 @@ _BITS_64: Final = 2**64 - 1
 _GOLDEN: Final = 0x9E3779B97F4A7C15
 _FIRST: Final = 0xBF58476D1CE4E5B9
 _SECOND: Final = 0x94D049BB133111EB
+# the same for arrays, made once: a batch's few indices take no longer than making these
+_GOLDEN_64, _FIRST_64, _SECOND_64 = (np.uint64(number) for number in (_GOLDEN, _FIRST, _SECOND))
+_SHIFT_30, _SHIFT_27, _SHIFT_31 = (np.uint64(number) for number in (30, 27, 31))
 
 
+@lru_cache(maxsize=256)  # an epoch's are asked for at every step
 def derive_key(seed: int, label: int) -> int:
     """A key of 64 bits, unrelated to those of the same seed's other labels; a seed itself."""
     return _mix_one((_mix_one(seed & _BITS_64) ^ label) + _GOLDEN & _BITS_64)
@@ -40,13 +45,13 @@ def derive_key(seed: int, label: int) -> int:
 
 def random_bits(key: int | NDArray[np.uint64], counters: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """64 random bits for each counter, in the shape that ``key`` and ``counters`` broadcast to."""
-    state = counters * np.uint64(_GOLDEN)
+    state = counters * _GOLDEN_64
     state = state + (np.uint64(key) if isinstance(key, int) else key)
-    state ^= state >> np.uint64(30)
-    state *= np.uint64(_FIRST)
-    state ^= state >> np.uint64(27)
-    state *= np.uint64(_SECOND)
-    state ^= state >> np.uint64(31)
+    state ^= state >> _SHIFT_30
+    state *= _FIRST_64
+    state ^= state >> _SHIFT_27
+    state *= _SECOND_64
+    state ^= state >> _SHIFT_31
     return state
 
 
@@ -87,14 +92,13 @@ def _feistel(
     positions: NDArray[np.int64], *, rows: int, columns: int, key: int
 ) -> NDArray[np.int64]:
     """One pass through the network: a permutation of ``range(rows * columns)``."""
+    num_rows, num_columns = np.uint64(rows), np.uint64(columns)
     row, column = (part.astype(np.uint64) for part in np.divmod(positions, columns))
     for number in range(_FEISTEL_ROUNDS):
-        row = (
-            row + random_bits(derive_key(key, 2 * number), column) % np.uint64(rows)
-        ) % np.uint64(rows)
-        shift = random_bits(derive_key(key, 2 * number + 1), row) % np.uint64(columns)
-        column = (column + shift) % np.uint64(columns)
-    return (row * np.uint64(columns) + column).astype(np.int64)
+        row = (row + random_bits(derive_key(key, 2 * number), column) % num_rows) % num_rows
+        shift = random_bits(derive_key(key, 2 * number + 1), row) % num_columns
+        column = (column + shift) % num_columns
+    return (row * num_columns + column).astype(np.int64)
 
 
 def _mix_one(value: int) -> int:

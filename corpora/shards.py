@@ -112,9 +112,12 @@ class TokenSplit:
             raise IndexError(
                 f"tokens {start} to {start + count} were asked for, there are {self.num_tokens}"
             )
+        index = bisect_right(self._token_starts, start) - 1
+        if 0 < count <= self._token_starts[index + 1] - start:  # nearly always
+            offset = start - self._token_starts[index]
+            return self._tokens[index][offset : offset + count].astype(np.int64)
         tokens = np.empty(count, dtype=np.int64)
         filled = 0
-        index = bisect_right(self._token_starts, start) - 1
         while filled < count:
             offset = start + filled - self._token_starts[index]
             piece = self._tokens[index][offset : offset + count - filled]

@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+from hashlib import sha256
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from core.objectives import MaskedObjective
+from corpora.counter_random import random_bits
 from corpora.removers.masked import MaskedRemover
 from corpora.removers.samples import Samples
-from corpora.vocabulary import CLS, END_OF_TEXT, MASK, PAD, SEP
+from corpora.vocabulary import CLS, END_OF_TEXT, MASK, PAD, SEP, Vocabulary
 from corpora.windows import TokenWindows
 from tests.tiny_text import Stream, encode, stream, stream_of, vocabulary, words_in_a_row
 
 LENGTH = 64
+LONG_WORD_TOKEN = 100
 
 
 def masked(
@@ -41,6 +45,22 @@ def one_window(*tokens: int, context_length: int = 16) -> NDArray[np.int64]:
 def token(text: str) -> int:
     (id_,) = encode(text)
     return id_
+
+
+def invented_vocabulary() -> Vocabulary:
+    """Two hundred tokens: special ones, punctuation, and words that do or do not go on."""
+    ids = np.arange(200)
+    is_special = ids < 64
+    holds = ~is_special & (ids % 5 > 0)
+    return Vocabulary(
+        num_bytes=np.where(is_special, 0, 1).astype(np.uint16),
+        is_special=is_special,
+        begins_with_word_byte=holds & (ids % 2 == 0) | (ids == LONG_WORD_TOKEN),
+        ends_with_word_byte=holds & (ids % 3 > 0) | (ids == LONG_WORD_TOKEN),
+        holds_word_byte=holds | (ids == LONG_WORD_TOKEN),
+        continues_character=holds & (ids % 7 == 0),
+        _bytes=tuple(b"" if special else b"x" for special in is_special),
+    )
 
 
 def test_labels_stand_where_they_were_removed_and_the_rest_is_untouched() -> None:
@@ -221,3 +241,24 @@ def test_without_whole_words_pieces_of_words_go_alone() -> None:
         for sample in range(20)
     }
     assert len(seen) > 10
+
+
+def test_same_seed_gives_the_same_samples_in_every_version() -> None:
+    """A job that is resumed after an update must go on with the text that it would have seen."""
+    digest = sha256()
+    for objective in (
+        MaskedObjective(),
+        MaskedObjective(rate=0.15, replacement="80-10-10"),
+        MaskedObjective(rate=0.9),
+        MaskedObjective(whole_words=False),
+    ):
+        remover = MaskedRemover(LENGTH, objective, invented_vocabulary())
+        drawn = random_bits(5, np.arange(40 * LENGTH, dtype=np.uint64)) % np.uint64(200)
+        tokens = drawn.astype(np.int64).reshape(40, LENGTH)
+        tokens[::7, 50] = END_OF_TEXT
+        tokens[::7, 51:] = PAD
+        tokens[5, 1:30] = LONG_WORD_TOKEN
+        made = remover.remove(tokens, seed=7, samples=np.arange(100, 140))
+        for part in (made.input_ids, made.labels, places_of(made), made.loss_mask):
+            digest.update(part.tobytes())
+    assert digest.hexdigest() == "cacfc47e38657ae5b8cda35be07d9b19c092f675a3fc895780566d0dc860483f"
