@@ -19,6 +19,8 @@ from training.ports import Reporter
 from training.probes import probe
 from training.state import Samples
 
+_TOKENS_FOR_A_FRESH_MODEL: Final = 8192
+"""It guesses blindly, on any text alike, and its first step need not wait for more."""
 _MEMORIZATION_RATE: Final = "validation/memorization_rate"
 
 
@@ -33,12 +35,17 @@ class Examiner:
     execution: Execution
     reporter: Reporter
 
-    def evaluate(self, model: LanguageModel) -> dict[str, float]:
-        """See :func:`training.evaluation.evaluate_corpora`."""
+    def evaluate(self, model: LanguageModel, *, step: int) -> dict[str, float]:
+        """See :func:`training.evaluation.evaluate_corpora`; a fresh model is asked less."""
+        spec = self.spec
+        if step == 0 and spec.start is None:
+            enough = min(_TOKENS_FOR_A_FRESH_MODEL, spec.evaluation.max_tokens)
+            evaluation = spec.evaluation.model_copy(update={"max_tokens": enough})
+            spec = spec.model_copy(update={"evaluation": evaluation})
         return evaluate_corpora(
             _Heard(model, self.reporter),
             datasets=self.data.by_corpus,
-            spec=self.spec,
+            spec=spec,
             vocabulary=self.vocabulary,
             micro_batch=self.execution.micro_batch,
             device=self.execution.torch_device,

@@ -301,7 +301,7 @@ class TrainingLoop:
         """Measure and ask the model; at the end, find out what it knows by heart as well."""
         self._reporter.phase("evaluating")
         gc.collect()
-        measured = self._ranks.of_first(self._examiner.evaluate, self._model)
+        measured = self._ranks.of_first(self._examiner.evaluate, self._model, step=self.state.step)
         self._judge_held_out_text(measured)
         if finished or self._has_stopped_learning():
             self.state.guard.require_a_result(measured)
