@@ -47,6 +47,7 @@ Metadata = Annotated[
 ]
 _CHANGEABLE = ("context_length",)
 """What may be given beside the checkpoint that a model starts from."""
+_OWN_SHAPE = ("layers", "width", "heads")
 _GAPS = ("____", "[MASK]")
 """What marks a gap in a blank; more underscores hold four as well."""
 
@@ -86,6 +87,12 @@ def _unknown(kind: str, name: str, known: tuple[str, ...]) -> PydanticCustomErro
 
 
 def _preset_as_model(value: object) -> object:
+    if not isinstance(value, str | dict | ModelRequest):
+        raise PydanticCustomError(
+            "preset_or_object_type",
+            "A model is the name of a preset ({names}), or an object with a shape or a checkpoint",
+            {"names": ", ".join(PRESET_NAMES)},
+        )
     return {"preset": value} if isinstance(value, str) else value
 
 
@@ -126,8 +133,11 @@ class ModelRequest(Frozen):
                     f"{others[0]}: a model that goes on from a checkpoint has the checkpoint's; "
                     f"beside 'from' there may be only {', '.join(_CHANGEABLE)}"
                 )
-        elif self.preset is None and None in (self.layers, self.width, self.heads):
-            raise ValueError("a model without a preset needs at least layers, width and heads")
+        elif self.preset is None and None in [getattr(self, n) for n in _OWN_SHAPE]:
+            missing = next(name for name in _OWN_SHAPE if getattr(self, name) is None)
+            raise ValueError(
+                f"{missing}: a model without a preset needs at least {', '.join(_OWN_SHAPE)}"
+            )
         return self
 
 

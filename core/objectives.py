@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from core.errors import did_you_mean
+from core.errors import InvalidRequest, did_you_mean
 from core.frozen import Frozen
 
 Architecture = Literal["decoder", "encoder"]
@@ -40,8 +40,15 @@ def named_objective(value: object) -> object:
     is without a ``type``.
 
     Raises:
-        PydanticCustomError: there is no objective of this name.
+        PydanticCustomError: there is no objective of this name, or this is nothing that names one.
     """
+    if not isinstance(value, str | list | dict | Frozen):
+        raise PydanticCustomError(
+            "objective_type",
+            "An objective is a name ({names}), an object with a type, a list of objectives to mix, "
+            "or an object with stages",
+            {"names": ", ".join(SIMPLE_NAMES)},
+        )
     unfolded: object = value
     if isinstance(value, str):
         unfolded = {"type": value}
@@ -61,6 +68,32 @@ def named_objective(value: object) -> object:
                 {"name": repr(name), "hint": hint},
             )
     return unfolded
+
+
+def _simple(value: object) -> object:
+    """What may stand in a mix."""
+    unfolded = named_objective(value)
+    if _kind(unfolded) in {_MIX, _STAGES}:
+        raise PydanticCustomError(
+            "nested_objective",
+            "A mix is made of {names}, each with a weight; mixes and stages do not stand in it",
+            {"names": ", ".join(SIMPLE_NAMES)},
+        )
+    return unfolded
+
+
+def _without_stages(value: object) -> object:
+    """What may stand in a stage."""
+    unfolded = named_objective(value)
+    if _kind(unfolded) == _STAGES:
+        raise PydanticCustomError(
+            "nested_objective", "A stage has one objective or a mix; it has no stages of its own"
+        )
+    return unfolded
+
+
+def _kind(unfolded: object) -> object:
+    return unfolded.get("type") if isinstance(unfolded, dict) else getattr(unfolded, "type", None)
 
 
 class CausalObjective(Frozen):
@@ -142,9 +175,7 @@ class FillInTheMiddleObjective(Frozen):
 
 
 AnySimple = CausalObjective | MaskedObjective | SpanCorruptionObjective | FillInTheMiddleObjective
-SimpleObjective = Annotated[
-    AnySimple, Field(discriminator="type"), BeforeValidator(named_objective)
-]
+SimpleObjective = Annotated[AnySimple, Field(discriminator="type"), BeforeValidator(_simple)]
 
 
 class MixedPart(Frozen):
@@ -157,7 +188,7 @@ class MixedPart(Frozen):
     @classmethod
     def _unfold(cls, value: object) -> object:
         """A name alone, or an objective with its weight among its options."""
-        if isinstance(value, str):
+        if not isinstance(value, dict | Frozen):
             return {"objective": value}
         if isinstance(value, dict) and "type" in value:
             options = {name: option for name, option in value.items() if name != "weight"}
@@ -210,8 +241,20 @@ class Stage(Frozen):
 
     until: float = Field(default=1.0, gt=0, le=1, description="Share of the budget where it ends")
     objective: Annotated[
-        AnySimple | MixObjective, Field(discriminator="type"), BeforeValidator(named_objective)
+        AnySimple | MixObjective, Field(discriminator="type"), BeforeValidator(_without_stages)
     ]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_an_object(cls, value: object) -> object:
+        """A name alone does not say how long it lasts."""
+        if not isinstance(value, dict | Frozen):
+            raise PydanticCustomError(
+                "stage_type",
+                'A stage is an object: {"until": 0.5, "objective": "causal"}, the last without '
+                "until",
+            )
+        return value
 
 
 class StagedObjective(Frozen):
@@ -225,10 +268,17 @@ class StagedObjective(Frozen):
         if not self.stages:
             raise ValueError("there is at least one stage")
         ends = [stage.until for stage in self.stages]
-        if any(later <= earlier for earlier, later in pairwise(ends)):
-            raise ValueError("each stage ends later than the one before it")
+        for number, (earlier, later) in enumerate(pairwise(ends), start=2):
+            if later <= earlier:
+                raise ValueError(
+                    "each stage ends later than the one before it, at a share of the budget that "
+                    f"its `until` gives; stage {number} ends at {later:g}, the one before it at "
+                    f"{earlier:g}"
+                )
         if ends[-1] != 1:
-            raise ValueError(f"the last stage ends at 1, not at {ends[-1]}")
+            raise ValueError(
+                f"the last stage ends with the budget: leave out its `until`, which is {ends[-1]:g}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -262,6 +312,24 @@ class StagedObjective(Frozen):
         return self.architecture == "encoder" and all(
             isinstance(simple, CausalObjective) for simple in _simple_parts(objective)
         )
+
+    def ends(self, num_steps: int) -> tuple[int, ...]:
+        """The first step after each stage.
+
+        Raises:
+            InvalidRequest: a stage has no step.
+        """
+        ends = tuple(round(stage.until * num_steps) for stage in self.stages)
+        for place, (begin, end) in enumerate(pairwise((0, *ends))):
+            if begin == end:
+                raise InvalidRequest(
+                    f"Stage {place + 1} ({self.stages[place].objective.label}) has no step: the "
+                    f"budget is of {num_steps}. A longer budget or a smaller batch_tokens makes "
+                    "more, another `until` shares them otherwise.",
+                    code="stage_without_steps",
+                    param=f"objective.stages.{place}.until",
+                )
+        return ends
 
     @property
     def architecture(self) -> Architecture:

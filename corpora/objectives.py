@@ -102,10 +102,14 @@ def stage_ends(objective: AnyObjective, *, num_steps: int | None) -> tuple[int |
 
     Args:
         objective: Its stages are shares of the steps.
-        num_steps: Of the job; None: not known, which a job of several stages has been refused for.
+        num_steps: Of the job; None: not known, which a job in stages has been refused for.
+
+    Raises:
+        InvalidRequest: a stage has no step.
     """
-    *earlier, _ = stages_of(objective)
-    return (*(round(stage.until * (num_steps or 0)) for stage in earlier), None)
+    if not isinstance(objective, StagedObjective) or num_steps is None:
+        return (None,)
+    return (*objective.ends(num_steps)[:-1], None)
 
 
 def is_read_forwards(objective: AnySimple | MixObjective) -> bool:

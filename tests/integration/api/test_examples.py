@@ -59,6 +59,9 @@ def test_examples_of_any_stage_and_any_step_can_be_seen(
         (["causal", "maskd"], "unknown_objective", "objective.1"),
         (["causal", "masked"], "objectives_need_two_architectures", "objective"),
         ({"type": "span_corruption", "rate": 2}, "invalid_value", "objective.rate"),
+        (None, "wrong_type", "objective"),
+        ([["causal"]], "invalid_value", "objective.0"),
+        ({"stages": ["causal"]}, "wrong_type", "objective.stages.0"),
         (
             {
                 "stages": [
@@ -108,6 +111,8 @@ def test_wrong_objective_is_named_by_its_place(
             "objective_needs_another_architecture",
             "objective",
         ),
+        ({"corpus": "corpus_1", "model": None}, "wrong_type", "model"),
+        ({"corpus": "corpus_1", "model": {"layers": 2}}, "invalid_value", "model.width"),
     ],
 )
 def test_wrong_mixture_or_objective_of_a_job_is_named(

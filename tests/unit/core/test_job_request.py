@@ -297,6 +297,52 @@ def test_objectives_that_no_one_model_can_be_trained_on_are_refused(
     assert reason in error["msg"]
 
 
+@pytest.mark.parametrize(
+    ("objective", "reason"),
+    [
+        (5, "An objective is a name (causal, masked, span_corruption, fill_in_the_middle), an obj"),
+        (None, "An objective is a name"),
+        ([["causal"]], "A mix is made of causal, masked"),
+        ([{"objective": in_stages("causal")}], "A mix is made of causal, masked"),
+        ([3], "An objective is a name"),
+        ({"stages": ["causal"]}, 'A stage is an object: {"until": 0.5, "objective": "causal"}'),
+        (in_stages(in_stages("causal")), "A stage has one objective or a mix"),
+        ({"stages": [{"objective": "causal"}] * 2}, "stage 2 ends at 1, the one before it at 1"),
+        ({"stages": [{"until": 0.5, "objective": "causal"}]}, "leave out its `until`"),
+    ],
+)
+def test_what_is_no_objective_is_told_what_one_is(objective: Any, reason: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        parse(objective=objective)
+    assert reason in caught.value.errors()[0]["msg"]
+
+
+def test_a_stage_without_a_step_is_refused_once_the_steps_are_known() -> None:
+    late = {"stages": [{"until": 0.99, "objective": "causal"}, {"objective": "masked"}]}
+    tiny = {"model": "tiny", "batch_tokens": 256, "objective": late}
+    for budget, train_tokens in (({"steps": 10}, 10**9), ({"epochs": 1}, 2560)):
+        request = parse(**tiny, budget=budget)
+        check(request)  # how much text there is may not be known yet
+        with pytest.raises(
+            InvalidRequest, match=r"Stage 2 \(masked .* budget is of 10\."
+        ) as caught:
+            resolved(request, train_tokens=train_tokens)
+        assert caught.value.error_code == "stage_without_steps"
+        assert caught.value.param == "objective.stages.1.until"
+    resolved(parse(**tiny, budget={"steps": 100}))
+
+
+def test_a_model_that_is_none_is_told_what_one_is() -> None:
+    for model, reason in (
+        (7, "A model is the name of a preset (tiny, small"),
+        ([], "A model is the name of a preset (tiny, small"),
+        ({"layers": 2, "width": 64}, "heads: a model without a preset needs"),
+    ):
+        with pytest.raises(ValidationError) as caught:
+            parse(model=model)
+        assert reason in caught.value.errors()[0]["msg"]
+
+
 def test_an_encoder_whose_last_stage_is_causal_is_told_what_trains_one() -> None:
     with pytest.raises(InvalidRequest, match="an encoder is trained by masked, before whose"):
         check(parse(model={"preset": "tiny", "architecture": "encoder"}, objective="causal"))
