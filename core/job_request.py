@@ -133,11 +133,12 @@ class ModelRequest(Frozen):
                     f"{others[0]}: a model that goes on from a checkpoint has the checkpoint's; "
                     f"beside 'from' there may be only {', '.join(_CHANGEABLE)}"
                 )
-        elif self.preset is None and None in [getattr(self, n) for n in _OWN_SHAPE]:
-            missing = next(name for name in _OWN_SHAPE if getattr(self, name) is None)
-            raise ValueError(
-                f"{missing}: a model without a preset needs at least {', '.join(_OWN_SHAPE)}"
-            )
+        elif self.preset is None:
+            missing = [name for name in _OWN_SHAPE if getattr(self, name) is None]
+            if missing:
+                raise ValueError(
+                    f"{missing[0]}: a model without a preset needs at least {', '.join(_OWN_SHAPE)}"
+                )
         return self
 
 

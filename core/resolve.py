@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from core.errors import InvalidRequest
 from core.job_request import JobRequest, ModelRequest, OptimizerRequest, ScheduleRequest
 from core.mixture import MixtureComponent
-from core.objectives import Architecture, filling_objective
+from core.objectives import Architecture, StagedObjective, filling_objective
 from core.presets import PRESETS, Preset
 from core.rotary import raised_theta
 from core.sizing import (
@@ -102,6 +102,24 @@ def resolve(
     Raises:
         InvalidRequest: the parts do not fit together; ``param`` names the first wrong field.
     """
+    resolved = _resolve(
+        request, corpora=corpora, tokenizer_id=tokenizer_id, vocab_size=vocab_size, start=start
+    )
+    _require_a_step_of_each_stage(
+        resolved.spec, train_tokens=sum(corpus.train_tokens for corpus in corpora)
+    )
+    return resolved
+
+
+def _resolve(
+    request: JobRequest,
+    *,
+    corpora: Sequence[CorpusFacts],
+    tokenizer_id: str,
+    vocab_size: int,
+    start: CheckpointFacts | None,
+) -> Resolved:
+    """As :func:`resolve`, but for what depends on how much text there is."""
     architecture = request.architecture if start is None else start.shape.architecture
     preset = _preset(request.model, architecture)
     train_tokens = sum(corpus.train_tokens for corpus in corpora)
@@ -155,6 +173,12 @@ def resolve(
     return Resolved(spec=spec, warnings=tuple(warnings))
 
 
+def _require_a_step_of_each_stage(spec: JobSpec, *, train_tokens: int) -> None:
+    num_steps = spec.budget.num_steps(batch_tokens=spec.batch_tokens, tokens_per_epoch=train_tokens)
+    if isinstance(spec.objective, StagedObjective) and num_steps is not None:
+        spec.objective.ends(num_steps)
+
+
 def check(request: JobRequest, *, start: CheckpointFacts | None = None) -> None:
     """Find what no corpus or tokenizer could mend, before either is known.
 
@@ -162,7 +186,7 @@ def check(request: JobRequest, *, start: CheckpointFacts | None = None) -> None:
         InvalidRequest: as :func:`resolve`.
     """
     corpora = [CorpusFacts(id_, digest="", train_tokens=10**6) for id_ in request.corpus_shares]
-    resolve(request, corpora=corpora, tokenizer_id="tokenizer", vocab_size=4096, start=start)
+    _resolve(request, corpora=corpora, tokenizer_id="tokenizer", vocab_size=4096, start=start)
 
 
 def _corpus(

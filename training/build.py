@@ -25,6 +25,7 @@ from training.execution import Execution
 from training.initial import take_initial_weights
 from training.loader import Loader
 from training.loop import TrainingLoop
+from training.memory import require_memory
 from training.optimizers import Optimizer, build_optimizer
 from training.ports import Plan, Reporter, StopSignal
 from training.ranks import ALONE, Ranks
@@ -105,6 +106,7 @@ def train(
     if resume is not None:
         initial = initial or kept_initial(resume)
     execution = state.execution
+    require_memory(spec, execution=execution)
     execution.prepare()
     # torch's own is seeded by chance; checkpoints hold it, and those of equal jobs shall be equal
     torch.manual_seed(spec.seed)
