@@ -191,6 +191,9 @@ class EvaluationRequest(Frozen):
     """What is measured on held-out text, and how often."""
 
     every_steps: Count | None = None
+    max_tokens: Count | None = Field(
+        default=None, le=10**9, description="Most held-out tokens read at each evaluation"
+    )
     prompts: list[Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_LENGTH)]] = Field(
         default=[], max_length=MAX_PROMPTS
     )

@@ -155,7 +155,8 @@ def _resolve(
                 every_steps=request.evaluation.every_steps or every_steps,
                 prompts=tuple(request.evaluation.prompts) if architecture == "decoder" else (),
                 blanks=tuple(request.evaluation.blanks) if _fills(request, architecture) else (),
-                max_tokens=_evaluation_tokens(num_steps * batch_tokens),
+                max_tokens=request.evaluation.max_tokens
+                or _evaluation_tokens(num_steps * batch_tokens),
                 early_stopping=request.evaluation.early_stopping,
             ),
             checkpoints=CheckpointSpec(

@@ -8,12 +8,8 @@ from typing import Any, Final
 from core.spec import JobSpec
 from db.tables import Job
 
-_DECIDED_ELSEWHERE: Final[dict[str, bool | set[str]]] = {
-    "model": {"vocab_size"},
-    "start": True,
-    "evaluation": {"max_tokens"},
-}
-"""The vocabulary comes with the tokenizer, and the sample for evaluation is always the same."""
+_DECIDED_ELSEWHERE: Final[dict[str, bool | set[str]]] = {"model": {"vocab_size"}, "start": True}
+"""The vocabulary comes with the tokenizer, and what a job starts from is part of its model."""
 
 
 def recipe(job: Job) -> dict[str, Any]:

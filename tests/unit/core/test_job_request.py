@@ -348,6 +348,13 @@ def test_an_encoder_whose_last_stage_is_causal_is_told_what_trains_one() -> None
         check(parse(model={"preset": "tiny", "architecture": "encoder"}, objective="causal"))
 
 
+def test_how_much_held_out_text_is_read_may_be_asked_for() -> None:
+    by_rule = resolved(parse(model="tiny")).evaluation.max_tokens
+    asked = resolved(parse(model="tiny", evaluation={"max_tokens": "20k"})).evaluation
+    assert asked.max_tokens == 20_000
+    assert by_rule > 20_000
+
+
 MIXTURE = [{"corpus": "corpus_1", "weight": 1}, {"corpus": "corpus_2", "weight": 3}]
 
 
