@@ -18,9 +18,9 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route
 
 from api.schemas.errors import ErrorBody, ErrorObject, ErrorPart
-from api.validation import details_of
 from core import errors as core_errors
 from core.errors import ErrorDetail, PretrainerError
+from core.findings import details_of
 
 STATUSES: Final[Mapping[type[PretrainerError], int]] = {
     core_errors.MalformedRequest: 400,

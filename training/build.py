@@ -18,7 +18,7 @@ from models.architectures import empty_model, new_model
 from models.language_model import LanguageModel
 from training.background_saver import BackgroundSaver
 from training.backpropagation import Backpropagation
-from training.data import open_data, vocabulary_for
+from training.data import JobData, open_data, verify_data, vocabulary_for
 from training.dry_run import rehearse
 from training.examiner import Examiner
 from training.execution import Execution
@@ -82,6 +82,7 @@ def train(
     preparation = Stopwatch()
     reporter.phase("preparing" if resume is None else "recovering")
     data = open_data(spec, datasets)
+    ranks.of_first(verify_data, data)
     tokenizer = Tokenizer.from_str(data.tokenizer_json.decode())
     vocabulary = vocabulary_for(spec, tokenizer)
     loader = Loader(
@@ -110,7 +111,7 @@ def train(
     execution.prepare()
     # torch's own is seeded by chance; checkpoints hold it, and those of equal jobs shall be equal
     torch.manual_seed(spec.seed)
-    model = _first_model(spec, initial) if resume is None else empty_model(spec.model)
+    model = _first_model(spec, initial, data=data) if resume is None else empty_model(spec.model)
     model.to(execution.torch_device)
     model.compute_dtype = execution.compute_dtype
     optimizer = build_optimizer(model, spec.optimizer, precision=execution.compute_dtype)
@@ -119,7 +120,9 @@ def train(
         optimizer=optimizer,
         digests=data.digests,
         initial=initial,
-        begin_again=partial(_begin_again, spec, initial, model=model, optimizer=optimizer),
+        begin_again=partial(
+            _begin_again, spec, initial, data=data, model=model, optimizer=optimizer
+        ),
         to=None
         if resume is None
         else firm_ground(resume, state, initial=initial, has_fresh_weights=spec.start is None),
@@ -200,18 +203,23 @@ def _rehearse_alike(
         execution = replace(least, micro_batch=min(other.micro_batch for other in by_rank))
 
 
-def _first_model(spec: JobSpec, initial: Path | None) -> LanguageModel:
+def _first_model(spec: JobSpec, initial: Path | None, *, data: JobData) -> LanguageModel:
     """The model of step 0."""
     model = new_model(spec.model, seed=spec.seed)
-    take_initial_weights(model, initial, spec=spec)
+    take_initial_weights(model, initial, spec=spec, tokenizer_json=data.tokenizer_json)
     return model
 
 
 def _begin_again(
-    spec: JobSpec, initial: Path | None, *, model: LanguageModel, optimizer: Optimizer
+    spec: JobSpec,
+    initial: Path | None,
+    *,
+    data: JobData,
+    model: LanguageModel,
+    optimizer: Optimizer,
 ) -> None:
     """Give a model and its optimizer what they had at step 0."""
-    model.load_state_dict(_first_model(spec, initial).state_dict())
+    model.load_state_dict(_first_model(spec, initial, data=data).state_dict())
     fresh = build_optimizer(model, spec.optimizer, precision=model.compute_dtype)
     optimizer.load_state(fresh.state())
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +63,36 @@ def open_data(spec: JobSpec, directories: Sequence[Path]) -> JobData:
         if part.digest != manifest.corpus_digest:
             raise BadData(f"The dataset of corpus {part.corpus} has another text.", param="corpus")
     return data
+
+
+def verify_data(data: JobData) -> None:
+    """Read every byte of the datasets, and compare it with their manifests.
+
+    Other tokens than were written train another model, and nothing would tell.
+
+    Raises:
+        BadData: a file has other bytes; the message names it.
+    """
+    files = [
+        (one.directory / file.name, file.sha256)
+        for one in data.by_corpus.values()
+        for split in one.manifest.splits.values()
+        for shard in split.shards
+        for file in shard.files.values()
+    ]
+    with ThreadPoolExecutor() as readers:
+        found = readers.map(_sha256, [path for path, _ in files])
+        for (path, expected), sha256 in zip(files, found, strict=True):
+            if sha256 != expected:
+                raise BadData(
+                    f"dataset file {path}: has other bytes than were written",
+                    code="dataset_damaged",
+                )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def vocabulary_for(spec: JobSpec, tokenizer: Tokenizer) -> Vocabulary:

@@ -6,8 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from api.schemas.corpora import CorpusRequest
-from api.validation import details_of
 from core.errors import ErrorDetail
+from core.findings import details_of
 
 
 def refused(clean: Any) -> ErrorDetail:

@@ -154,9 +154,20 @@ def test_interrupted_continuation_ends_with_the_bits_of_an_undisturbed_one(
     assert verify_checkpoint(resumed).step == 4
 
 
+def take(folder: Path | None, spec: JobSpec, *, tokenizer: Path | None = None) -> None:
+    """Into a new model; ``tokenizer`` encoded the text."""
+    take_initial_weights(
+        new_model(SHAPE, seed=0),
+        folder,
+        spec=spec,
+        tokenizer_json=b"{}" if tokenizer is None else tokenizer.read_bytes(),
+    )
+
+
 def test_a_model_begins_with_the_checkpoints_very_weights(continued: JobSpec, first: Path) -> None:
     model = new_model(continued.model, seed=5)
-    take_initial_weights(model, first, spec=continued)
+    tokenizer_json = (first / "tokenizer.json").read_bytes()
+    take_initial_weights(model, first, spec=continued, tokenizer_json=tokenizer_json)
     stored = load_file(first / "model.safetensors")
     assert all(torch.equal(tensor, stored[name]) for name, tensor in model.state_dict().items())
 
@@ -164,22 +175,42 @@ def test_a_model_begins_with_the_checkpoints_very_weights(continued: JobSpec, fi
 def test_other_weights_than_the_spec_names_are_refused(first: Path) -> None:
     spec = make_spec(start=StartSpec(checkpoint="ckpt_1", weights_sha256="0" * 64))
     with pytest.raises(BadData, match="are not those that the spec starts from"):
-        take_initial_weights(new_model(SHAPE, seed=0), first, spec=spec)
+        take(first, spec)
 
 
-def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
+def test_weights_of_another_shape_are_refused_and_the_first_difference_named(
+    tmp_path: Path,
+) -> None:
     wider = SHAPE.model_copy(update={"ffn_width": 64})
     save_file(new_model(wider, seed=0).state_dict(), tmp_path / "model.safetensors")
     start = StartSpec(checkpoint="c", weights_sha256=digest(tmp_path / "model.safetensors"))
-    with pytest.raises(BadData, match="another shape"):
-        take_initial_weights(new_model(SHAPE, seed=0), tmp_path, spec=make_spec(start=start))
+    with pytest.raises(BadData, match=r"another shape: 'model.*' is \(.*64.*\).*\(.*48.*\)"):
+        take(tmp_path, make_spec(start=start))
 
 
-def test_a_folder_without_weights_is_damaged_and_none_at_all_is_asked_for(tmp_path: Path) -> None:
+def test_weights_that_learned_another_tokenizers_ids_are_refused(
+    dataset: Path, first: Path, tmp_path: Path
+) -> None:
+    weights = digest(first / "model.safetensors")
+    spec = make_spec(start=StartSpec(checkpoint="ckpt_1", weights_sha256=weights))
+    take(first, spec, tokenizer=dataset / "tokenizer.json")
+    tokenizer = json.loads((dataset / "tokenizer.json").read_bytes())
+    ids = tokenizer["model"]["vocab"]
+    ids["a"], ids["b"] = ids["b"], ids["a"]
+    other = tmp_path / "tokenizer.json"
+    other.write_text(json.dumps(tokenizer))
+    with pytest.raises(BadData, match="another tokenizer") as caught:
+        take(first, spec, tokenizer=other)
+    assert caught.value.error_code == "tokenizer_does_not_match"
+
+
+def test_a_folder_without_weights_is_damaged_and_none_at_all_is_asked_for(
+    first: Path, tmp_path: Path
+) -> None:
     spec = make_spec(start=StartSpec(checkpoint="ckpt_1", weights_sha256="0" * 64))
     with pytest.raises(CheckpointDamaged):
-        take_initial_weights(new_model(SHAPE, seed=0), tmp_path, spec=spec)
+        take(tmp_path, spec)
     with pytest.raises(BadData, match="give its folder"):
-        take_initial_weights(new_model(SHAPE, seed=0), None, spec=spec)
-    with pytest.raises(BadData, match="fresh weights"):
-        take_initial_weights(new_model(SHAPE, seed=0), tmp_path, spec=make_spec())
+        take(None, spec)
+    with pytest.raises(BadData, match=digest(first / "model.safetensors")):
+        take(first, make_spec())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,11 +31,17 @@ from core.spec import (
 )
 from corpora.dataset_writer import DatasetWriter
 from corpora.vocabulary import SPECIAL_TOKENS
-from training.__main__ import InterruptSignal
-from training.checkpoint import verify_checkpoint
+from training.checkpoint import save_checkpoint, verify_checkpoint
+from training.command import main
+from training.interruption import InterruptSignal
+from training.out_directory import OutDirectory, opened
+from training.ports import NeverStop
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+
+# which the processes that are started here inherit
+pytestmark = pytest.mark.usefixtures("one_core")
 
 ROOT = Path(__file__).parents[3]
 
@@ -173,24 +181,136 @@ def test_a_finished_run_says_so_and_keeps_its_newest_checkpoints(
     assert [name.partition(".out")[0] for name in events] == ["events"]
 
 
-@pytest.mark.slow
-def test_a_wrong_spec_is_told_apart_from_wrong_data(dataset: Path, tmp_path: Path) -> None:
+def test_ctrl_c_is_heard_before_anything_heavy_is_imported() -> None:
+    script = (
+        "import runpy, signal, sys\n"
+        "import training.interruption\n"
+        "assert 'torch' not in sys.modules\n"
+        "stop = training.interruption.InterruptSignal()\n"
+        "signal.raise_signal(signal.SIGINT)\n"
+        "assert stop.requested()\n"
+        "sys.exit('torch' in sys.modules)\n"
+    )
+    answer = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False)
+    assert answer.returncode == 0
+
+
+def told(*arguments: object) -> tuple[int, str]:
+    """What the command says of itself when it does not succeed, in this process."""
+    with contextlib.redirect_stderr(io.StringIO()) as errors:
+        code = main([*map(str, arguments)], stop=NeverStop())
+    return code, errors.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{broken", "is no JSON"),
+        ("[]", "should be an object"),
+        ('{"corpus": "c", "model": "tiny"}', "GET /v1/jobs/{id}"),
+    ],
+)
+def test_what_is_no_spec_is_refused_in_words(
+    text: str, expected: str, dataset: Path, tmp_path: Path
+) -> None:
+    spec = tmp_path / "spec.json"
+    spec.write_text(text)
+    code, errors = told(spec, "--dataset", dataset, "--out", tmp_path / "out")
+    assert code == ExitCode.BAD_SPEC
+    assert expected in errors
+    assert "pydantic" not in errors
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_wrong_field_of_a_spec_gets_a_line(dataset: Path, tmp_path: Path) -> None:
+    path = write_spec(tmp_path / "spec.json", num_steps=1)
+    spec = json.loads(path.read_text())
+    spec["model"]["layer"] = 3
+    path.write_text(json.dumps({**spec, "batch_tokens": -1, "objective": None}))
+    code, errors = told(path, "--dataset", dataset, "--out", tmp_path / "out")
+    assert code == ExitCode.BAD_SPEC
+    lines = errors.splitlines()
+    assert len(lines) == 3
+    for word in ("batch_tokens", "Did you mean 'layers'", "objective"):
+        assert any(word in line for line in lines)
+
+
+def test_a_file_that_is_not_there_is_named(dataset: Path, tmp_path: Path) -> None:
     spec = write_spec(tmp_path / "spec.json", num_steps=1)
-    wrong = tmp_path / "wrong.json"
-    wrong.write_text(json.dumps({**json.loads(spec.read_text()), "batch_tokens": -1}))
-    cases = [(wrong, dataset, ExitCode.BAD_SPEC), (spec, tmp_path, ExitCode.BAD_DATA)]
-    for spec_path, dataset_path, code in cases:
-        with start(spec_path, "--dataset", dataset_path, "--out", tmp_path / "out") as process:
-            _, errors = process.communicate()
-        assert process.returncode == code
-        assert errors.strip()
+    out, nothing = tmp_path / "out", tmp_path / "nothing"
+    assert told(nothing, "--dataset", dataset, "--out", out) == (
+        ExitCode.BAD_SPEC,
+        f"The spec {nothing} cannot be read: No such file or directory.\n",
+    )
+    for option in ("--dataset", "--resume"):
+        given = {"--dataset": dataset, "--out": out, option: nothing}
+        code, errors = told(spec, *(word for pair in given.items() for word in pair))
+        assert code == ExitCode.BAD_DATA
+        assert "nothing" in errors
+        assert len(errors.splitlines()) == 1
+    code, errors = told(spec, "--dataset", dataset, "--out", spec)
+    assert (code, errors) == (ExitCode.BAD_DATA, f"--out {spec} cannot be used: File exists.\n")
+
+
+def test_a_shard_with_other_bytes_is_not_trained_on(dataset: Path, tmp_path: Path) -> None:
+    spec = write_spec(tmp_path / "spec.json", num_steps=1)
+    copy = shutil.copytree(dataset, tmp_path / "copy")
+    shard = copy / "train-00000.tokens.bin"
+    tokens = bytearray(shard.read_bytes())
+    tokens[100] ^= 1
+    shard.write_bytes(tokens)
+    code, errors = told(spec, "--dataset", copy, "--out", tmp_path / "out")
+    assert code == ExitCode.BAD_DATA
+    assert str(shard) in errors
+
+
+def test_a_run_writes_over_no_other_ones_checkpoints(dataset: Path, tmp_path: Path) -> None:
+    spec, out = write_spec(tmp_path / "spec.json", num_steps=2), tmp_path / "out"
+    assert told(spec, "--dataset", dataset, "--out", out) == (ExitCode.DONE, "")
+    (checkpoint,) = out.glob("step-*")
+    code, errors = told(spec, "--dataset", dataset, "--out", out)
+    assert code == ExitCode.BAD_DATA
+    assert f"--resume {checkpoint}" in errors
+    other = write_spec(tmp_path / "other.json", num_steps=3)
+    elsewhere = tmp_path / "elsewhere"
+    assert told(other, "--dataset", dataset, "--out", elsewhere) == (ExitCode.DONE, "")
+    (resume,) = elsewhere.glob("step-*")
+    code, errors = told(other, "--dataset", dataset, "--out", out, "--resume", resume)
+    assert code == ExitCode.BAD_DATA
+    assert "another spec" in errors
+
+
+def test_two_runs_cannot_write_into_one_directory(dataset: Path, tmp_path: Path) -> None:
+    spec = write_spec(tmp_path / "spec.json", num_steps=1)
+    with opened(tmp_path / "out"):
+        code, errors = told(spec, "--dataset", dataset, "--out", tmp_path / "out")
+    assert code == ExitCode.BAD_DATA
+    assert "Another run" in errors
+
+
+def test_what_a_killed_run_left_half_written_goes(tmp_path: Path) -> None:
+    (tmp_path / ".tmp-step-00000010-f1-0a0b").mkdir()
+    (tmp_path / "notes.txt").touch()
+    with opened(tmp_path) as out:
+        assert [path.name for path in out.path.iterdir()] == ["notes.txt"]
+
+
+def test_later_attempts_checkpoints_are_newer_whatever_their_step(tmp_path: Path) -> None:
+    for step, fence in ((20, 1), (40, 1), (30, 2)):
+        save_checkpoint(
+            tmp_path, step=step, tokens=0, fence=fence, spec_sha256="", metrics={}, files={}
+        )
+    out = OutDirectory(tmp_path)
+    assert out.next_fence() == 3
+    out.keep_last(2)
+    assert [path.name for path in out.checkpoints()] == ["step-00000040-f1", "step-00000030-f2"]
 
 
 LITTLE_MEMORY = """
 import resource
 import sys
 from pathlib import Path
-from training.__main__ import main
+from training.command import main
 
 pages = int(Path("/proc/self/statm").read_text().split()[0])
 most = pages * resource.getpagesize() + 2**30

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from api.validation import details_of
 from core.errors import ErrorDetail
+from core.findings import details_of
 from core.job_request import JobRequest
 
 
@@ -25,6 +25,7 @@ def findings(**fields: Any) -> list[ErrorDetail]:
         ({"model": {"preset": "tinny"}}, "model.preset", "unknown_preset"),
         ({"model": {"heads": "3"}}, "model.heads", "wrong_type"),
         ({"objective": "maskd"}, "objective", "unknown_objective"),
+        ({"objective": None}, "objective", "wrong_type"),
         ({"objective": {"type": "masked", "rate": 2}}, "objective.rate", "invalid_value"),
         ({"objective": {"type": "masked", "rat": 0.3}}, "objective.rat", "unknown_field"),
         ({"objective": {"rate": 0.3}}, "objective.type", "missing_field"),
@@ -55,6 +56,14 @@ def test_an_unknown_field_is_answered_with_the_nearest_one_of_its_own_model() ->
     assert "corpus" not in detail.message
     [detail] = findings(model={"widht": 64, "preset": "tiny"})
     assert "Did you mean 'width'?" in detail.message
+
+
+def test_what_is_no_objective_is_answered_with_what_one_may_be() -> None:
+    [detail] = findings(objective=None)
+    assert "masked" in detail.message
+    assert "(got null)" in detail.message
+    [detail] = findings(objective=[None])
+    assert detail.param == "objective.0"
 
 
 def test_a_missing_field_is_named() -> None:
