@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from api.app import create_app
@@ -88,9 +89,15 @@ def settings(tmp_path: Path, migrated_sqlite: Path) -> Settings:
     )
 
 
+@pytest.fixture(scope="session")
+def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
+    """The application that all tests serve in turn: its first request puts the routes together."""
+    return create_app(Settings(data_dir=tmp_path_factory.mktemp("nothing")))
+
+
 @pytest.fixture
-def client(settings: Settings) -> Iterator[TestClient]:
-    app = create_app(settings)
+def client(app: FastAPI, settings: Settings) -> Iterator[TestClient]:
+    app.state.settings = settings
     with TestClient(app, base_url="http://127.0.0.1:8000") as client:
         yield client
 

@@ -38,7 +38,7 @@ def assert_refused(answer: Any, *, status: int, code: str, param: str | None) ->
             "invalid_value",
             "model.layers",
         ),
-        ({"model": {"layers": 2}}, 422, "invalid_value", "model"),
+        ({"model": {"layers": 2}}, 422, "invalid_value", "model.width"),
         ({"model": 7}, 422, "wrong_type", "model"),
         ({"objective": "gpt"}, 422, "unknown_objective", "objective"),
         ({"objective": {"type": "masked", "rate": 1.5}}, 422, "invalid_value", "objective.rate"),

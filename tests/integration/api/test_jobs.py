@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import pytest
 from sqlalchemy import text
 from starlette.testclient import TestClient
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -201,7 +202,7 @@ def test_sixty_waiting_clients_hold_no_thread(client: TestClient, ready_corpus_i
 
 
 def test_the_commit_comes_before_the_answer(
-    client: TestClient, service: Service, ready_corpus_id: str
+    client: TestClient, service: Service, ready_corpus_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seen from inside: when the first byte of a 201 leaves, another connection finds the job."""
     app: Any = client.app
@@ -217,7 +218,7 @@ def test_the_commit_comes_before_the_answer(
 
         await inner(scope, receive, look_then_send)
 
-    app.middleware_stack = watching
+    monkeypatch.setattr(app, "middleware_stack", watching)
     submit(client, ready_corpus_id)
     assert found == [1]
 
