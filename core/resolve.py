@@ -132,7 +132,12 @@ def _resolve(
             tokens=DEFAULT_TOKENS_PER_PARAMETER * num_parameters(shape), epochs=DEFAULT_EPOCHS
         )
         batch_tokens = request.batch_tokens or _batch_tokens(
-            request.model, shape, preset, budget, train_tokens
+            request.model,
+            shape,
+            preset,
+            budget,
+            train_tokens,
+            num_devices=request.resources.devices,
         )
         known_steps = budget.num_steps(batch_tokens=batch_tokens, tokens_per_epoch=train_tokens)
         num_steps = known_steps or _UNTIMED_STEPS
@@ -256,6 +261,8 @@ def _batch_tokens(
     preset: Preset | None,
     budget: Budget,
     train_tokens: int,
+    *,
+    num_devices: int,
 ) -> int:
     """The preset's batch or the rule's, less where that would leave too few optimizer steps."""
     is_whole_preset = preset is not None and model == ModelRequest(preset=model.preset)
@@ -267,7 +274,8 @@ def _batch_tokens(
     batch = min(usual, max(fitting, usual // 16))
     # a power of two of windows divides into micro-batches of any size
     exponent = max(0, round(math.log2(batch / shape.context_length)))
-    return (1 << exponent) * shape.context_length
+    windows = math.ceil((1 << exponent) / num_devices) * num_devices
+    return windows * shape.context_length
 
 
 def _optimizer(asked: OptimizerRequest, shape: ModelShape, batch_tokens: int) -> OptimizerSpec:

@@ -28,6 +28,7 @@ MAX_HEADS = 128
 MAX_FFN_WIDTH = 65536
 MAX_CONTEXT_LENGTH = 131072
 MAX_VOCAB_SIZE = 262144
+MAX_DEVICES = 64
 MAX_PROMPTS = 32
 MAX_PROMPT_LENGTH = 4096
 
@@ -184,7 +185,7 @@ class CheckpointSpec(Frozen):
 class ResourcesSpec(Frozen):
     """What the job runs on."""
 
-    devices: Literal[1] = Field(default=1, description="Devices of one host")
+    devices: int = Field(default=1, ge=1, le=MAX_DEVICES, description="Devices of one host")
     hosts: Literal[1] = 1
 
 
@@ -241,6 +242,12 @@ class JobSpec(Frozen):
             raise ValueError(
                 f"batch_tokens: {self.batch_tokens} is not a multiple of the context length "
                 f"{self.model.context_length}"
+            )
+        if self.sequences_per_step % self.resources.devices:
+            raise ValueError(
+                f"batch_tokens: {self.batch_tokens} are {self.sequences_per_step} sequences of "
+                f"{self.model.context_length} tokens, which {self.resources.devices} devices "
+                "cannot share evenly"
             )
         return self
 

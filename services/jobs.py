@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from core import resolve
+from core.errors import InvalidRequest
 from core.ids import new_id
 from core.job_request import JobRequest, TokenizerRequest
 from core.lifecycle import WorkKind
@@ -17,14 +18,23 @@ from services.doorbell import Doorbell
 USAGE_OF_NOTHING: Final[Mapping[str, Any]] = {"device_seconds": 0.0, "tokens": 0, "flops": 0}
 
 
-def create(uow: UnitOfWork, request: JobRequest, *, doorbell: Doorbell) -> Job:
+def create(
+    uow: UnitOfWork, request: JobRequest, *, doorbell: Doorbell, max_devices: int = 1
+) -> Job:
     """Accept a job. It waits for its corpora, tokenizer and datasets that are still being made.
+
+    Args:
+        uow: Of the project that asks.
+        request: What it asks for.
+        doorbell: Rung once there is something to do.
+        max_devices: What the largest worker of this service has.
 
     Raises:
         InvalidRequest: the parts of the request do not fit together, or not its data.
         NotFound: there is no such corpus, tokenizer or checkpoint.
         Conflict: a corpus or the tokenizer has failed, or the checkpoint cannot be used.
     """
+    _refuse_too_many_devices(request.resources.devices, most=max_devices)
     start = _start_for(uow, request)
     resolve.check(request, start=None if start is None else continuation.facts_of(uow, start))
     corpora = _corpora_for(uow, request)
@@ -61,6 +71,17 @@ def create(uow: UnitOfWork, request: JobRequest, *, doorbell: Doorbell) -> Job:
     )
     uow.record_event("job.queued", message=f"Job {job.name!r} is queued.", job_id=job.id)
     return job
+
+
+def _refuse_too_many_devices(wanted: int, *, most: int) -> None:
+    """No worker would ever take such a job, and it would wait for ever."""
+    if wanted > most:
+        raise InvalidRequest(
+            f"resources.devices: this service's workers have {most} (got {wanted}). Ask for fewer; "
+            "an operator says with PRETRAINER_NUM_DEVICES how many they have.",
+            code="invalid_value",
+            param="resources.devices",
+        )
 
 
 def _start_for(uow: UnitOfWork, request: JobRequest) -> Checkpoint | None:

@@ -252,6 +252,7 @@ class TrainingLoop:
             best_loss=earlier.guard.best_loss if is_same_objective else None
         )
         self._rollback.go_back()
+        self._ranks.meet()  # the next save lets go of what a slower rank may still be reading
         self.state = replace(
             self.state,
             guard=guard,

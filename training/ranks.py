@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Final, ParamSpec, Protocol, TypeVar, cast
 
 import torch
@@ -63,6 +64,14 @@ class Ranks(Protocol):
         """
         ...
 
+    def meet(self) -> None:
+        """Wait until all have come as far.
+
+        Raises:
+            RankLost: another rank has ended.
+        """
+        ...
+
     def of_first(self, ask: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """What rank 0 answers; no other rank is asked, and each hears it.
 
@@ -92,6 +101,9 @@ class Alone:
     def total(self, count: int) -> int:
         """The number itself."""
         return count
+
+    def meet(self) -> None:
+        """Nothing: nobody else is on the way."""
 
     def of_first(self, ask: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """The answer."""
@@ -131,6 +143,11 @@ class RankGroup:
             torch.distributed.all_reduce(sum_)
         return int(sum_)
 
+    def meet(self) -> None:
+        """See :meth:`Ranks.meet`."""
+        with _all_there():
+            torch.distributed.barrier()
+
     def of_first(self, ask: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """See :meth:`Ranks.of_first`."""
         answers = [ask(*args, **kwargs) if self.rank == 0 else None]
@@ -147,7 +164,7 @@ class RankGroup:
 
 
 @contextmanager
-def joined(*, rank: int, size: int, meeting: str) -> Iterator[Ranks]:
+def joined(*, rank: int, size: int, meeting: Path | None) -> Iterator[Ranks]:
     """Meet the other ranks, and part with them in the end.
 
     A rank that has nothing left to do waits there for the others, so that they all end well or
@@ -156,7 +173,8 @@ def joined(*, rank: int, size: int, meeting: str) -> Iterator[Ranks]:
     Args:
         rank: The number of this one; it takes the CUDA device of that number, where there are any.
         size: How many there are.
-        meeting: A URL that all of them know, as ``torch.distributed`` takes it.
+        meeting: A file that none has made yet, by which they find each other; None: ``torchrun``
+            has said in the environment where they do.
 
     Raises:
         InvalidRequest: there are fewer devices than ranks.
@@ -170,17 +188,20 @@ def joined(*, rank: int, size: int, meeting: str) -> Iterator[Ranks]:
         _take_device(rank, size=size)
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # nobody else on the network may listen
+    store = None
+    if meeting is not None:  # torch's stubs forget this class
+        store = torch.distributed.FileStore(str(meeting), size)  # type: ignore[attr-defined]
     torch.distributed.init_process_group(
         "cpu:gloo,cuda:nccl" if has_cuda else "gloo",
-        init_method=meeting,
+        store=store,
         rank=rank,
         world_size=size,
         timeout=_LONGEST_WAIT,
     )
-    yield RankGroup(rank=rank, size=size)
+    ranks = RankGroup(rank=rank, size=size)
+    yield ranks
     # not after an error: whoever waits for a rank that has gone would never leave
-    with _all_there():
-        torch.distributed.barrier()
+    ranks.meet()
     torch.distributed.destroy_process_group()
 
 
@@ -199,7 +220,7 @@ def joined_by_torchrun() -> Iterator[Ranks]:
             param="resources.hosts",
         )
     rank = int(os.environ.get("RANK", "0"))
-    with joined(rank=rank, size=size, meeting="env://") as ranks:
+    with joined(rank=rank, size=size, meeting=None) as ranks:
         yield ranks
 
 

@@ -58,7 +58,9 @@ def create_job(
 
     A corpus or tokenizer that is still being made is no error: the job waits for it.
     """
-    job = jobs.create(uow, body, doorbell=service.doorbell)
+    job = jobs.create(
+        uow, body, doorbell=service.doorbell, max_devices=service.settings.num_devices
+    )
     response.headers["location"] = f"/v1/jobs/{job.id}"
     return job_view(uow, job)
 

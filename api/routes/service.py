@@ -103,7 +103,7 @@ def get_limits(service: ServiceDep, uow: Reading) -> Limits:
         objective_stages=objectives.MAX_STAGES,
         prompts=spec.MAX_PROMPTS,
         prompt_characters=spec.MAX_PROMPT_LENGTH,
-        devices=1,
+        devices=service.settings.num_devices,
         hosts=1,
         filters=[FilterLimits.of(facts) for facts in list_filters()],
     )

@@ -191,9 +191,12 @@ def _fraction(job: Job, *, now: datetime) -> float:
     shares = [job.step / job.num_steps] if job.num_steps else []
     if job.num_tokens:
         shares.append(job.tokens / job.num_tokens)
-    seconds = ((job.spec or {}).get("budget") or {}).get("seconds")
+    spec = job.spec or {}
+    seconds = (spec.get("budget") or {}).get("seconds")
     if seconds:
-        spent = job.usage.get("device_seconds") or _seconds_since(job.started_at, now=now)
+        num_devices = (spec.get("resources") or {}).get("devices", 1)
+        on_devices = job.usage.get("device_seconds", 0.0) / num_devices
+        spent = on_devices or _seconds_since(job.started_at, now=now)
         shares.append(spent / seconds)
     return min(1.0, max(shares, default=0.0))
 

@@ -52,6 +52,7 @@ class ProgressBook:
         self._stored: dict[str, StoredCheckpoint] = {}
         self._newest: str | None = None
         self._flops_per_token = 0
+        self._num_devices = 1
         self._began_at = time.monotonic()
         self._counted_at = self._began_at
         self._written_at = 0.0
@@ -63,6 +64,7 @@ class ProgressBook:
             case Planned(plan=plan):
                 self._plan = plan
                 self._flops_per_token = plan.flops_per_token
+                self._num_devices = plan.execution.get("ranks", 1)
             case PhaseChanged(phase=phase):
                 self._phase = phase
             case Measured(step=step, tokens=tokens, values=values):
@@ -137,7 +139,7 @@ class ProgressBook:
             tokens=tokens,
             points=self._points,
             probes=self._probes,
-            device_seconds=now - self._counted_at,
+            device_seconds=self._num_devices * (now - self._counted_at),
             flops_per_token=self._flops_per_token,
         )
 

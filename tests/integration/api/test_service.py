@@ -55,6 +55,11 @@ def test_the_limits_are_those_that_are_enforced(client: TestClient, settings: Se
     assert answer.status_code == 400
     too_long = {"corpus": "c", "model": {"layers": limits["layers"] + 1, "width": 8, "heads": 1}}
     assert client.post("/v1/jobs", json=too_long).json()["error"]["param"] == "model.layers"
+    assert limits["devices"] == settings.num_devices
+    too_many = {"corpus": "c", "resources": {"devices": limits["devices"] + 1}}
+    error = client.post("/v1/jobs", json=too_many).json()["error"]
+    assert error["param"] == "resources.devices"
+    assert f"have {limits['devices']} (got" in error["message"]
 
 
 def test_the_limits_name_every_filter_with_its_thresholds(client: TestClient) -> None:

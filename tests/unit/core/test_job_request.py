@@ -59,6 +59,15 @@ def test_a_small_corpus_gets_a_smaller_batch_rather_than_a_handful_of_steps() ->
     assert small.sequences_per_step in {1, 2, 4, 8, 16, 32}
 
 
+def test_devices_share_a_step_evenly_and_it_stays_as_large_as_it_was() -> None:
+    usual = resolved(parse(model="tiny"))
+    for devices in (1, 2, 3, 7, 64):
+        spec = resolved(parse(model="tiny", resources={"devices": devices}))
+        assert spec.sequences_per_step % devices == 0
+        assert spec.batch_tokens >= usual.batch_tokens
+        assert spec.sequences_per_step < usual.sequences_per_step + devices
+
+
 def test_a_short_job_does_not_spend_its_time_on_evaluations() -> None:
     short = resolved(parse(model="small", budget={"steps": 3}))
     long = resolved(parse(model="small"))
@@ -158,6 +167,7 @@ def test_a_wrong_field_is_named(fields: dict[str, Any], location: tuple[str, ...
         ({"model": {"preset": "medium"}, "objective": "masked"}, "model.preset"),
         ({"model": {"preset": "tiny", "architecture": "encoder"}}, "objective"),
         ({"model": "tiny", "batch_tokens": 100}, "batch_tokens"),
+        ({"model": "tiny", "batch_tokens": 1024, "resources": {"devices": 3}}, "batch_tokens"),
     ],
 )
 def test_parts_that_do_not_fit_together_are_named_before_any_corpus_is_ready(
