@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import torch
 
-from benchmarks.sides.case import Case
+from benchmarks.sides.speed_case import SpeedCase
 from benchmarks.training_speed import (
     NUM_WARMUP_STEPS,
     Seen,
@@ -132,7 +132,7 @@ def _ours(name: str, goal: Goal, shape: ModelShape, *, cold: Seen, warm: Seen) -
     return found
 
 
-def _trainer(case: Case, side: Side, *, python: str, ours: Seen) -> dict[str, Any]:
+def _trainer(case: SpeedCase, side: Side, *, python: str, ours: Seen) -> dict[str, Any]:
     """The same by ``Trainer``; what it cannot do is told and no reason to stop."""
     try:
         theirs = run_side(replace(side, name="trainer", engine="trainer"), case, python=python)

@@ -33,7 +33,7 @@ from typing import Any, Final
 import torch
 from tokenizers import Tokenizer
 
-from benchmarks.sides.quality_case import QualityCase, write_case
+from benchmarks.sides.quality_case import QualityCase
 from benchmarks.texts import read_texts
 from benchmarks.training_speed import keep_result, machine, python_of
 from core.objectives import CausalObjective
@@ -227,7 +227,7 @@ def _run(module: str, case: QualityCase, python: str, environment: Mapping[str, 
     with tempfile.TemporaryDirectory(dir=case.directory) as out:
         case = replace(case, out=out)
         given, answered = Path(out) / "case.json", Path(out) / "answer.json"
-        write_case(case, given)
+        case.write(given)
         done = subprocess.run(
             [python, "-m", module, given, answered],
             cwd=ROOT,

@@ -33,7 +33,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from benchmarks.sides.case import Case, write_case
+from benchmarks.sides.speed_case import SpeedCase
 from core.sizing import flops_per_token, num_parameters
 from core.spec import ModelShape
 from corpora.dataset_writer import DatasetWriter
@@ -149,7 +149,7 @@ def _can_run(side: Side, shape: ModelShape) -> bool:
     )
 
 
-def prepare(directory: Path, shape: ModelShape, *, batch_tokens: int, num_steps: int) -> Case:
+def prepare(directory: Path, shape: ModelShape, *, batch_tokens: int, num_steps: int) -> SpeedCase:
     """The same random tokens as token shards for us and as windows for the peers."""
     tokenizer = _tokenizer(shape.vocab_size)
     (directory / "tokenizer.json").write_text(tokenizer.to_str())
@@ -171,7 +171,7 @@ def prepare(directory: Path, shape: ModelShape, *, batch_tokens: int, num_steps:
         windows[: len(windows) // length * length].view(-1, length), directory / "windows.pt"
     )
     special_ids = {name: id_ for id_, name in enumerate(SPECIAL_TOKENS)}
-    return Case(
+    return SpeedCase(
         directory=str(directory),
         shape=shape.model_dump(),
         config=model_config(shape, special_ids=special_ids),
@@ -219,12 +219,12 @@ def python_of(engine: str, peers: Path) -> str:
 
 
 def run_side(
-    side: Side, case: Case, *, python: str, environment: Mapping[str, str] | None = None
+    side: Side, case: SpeedCase, *, python: str, environment: Mapping[str, str] | None = None
 ) -> Seen:
     """Train once, in a process of its own, with these variables beside the present ones."""
     case = replace(case, precision=side.precision, compiled=side.compiled)
     directory = Path(case.directory)
-    write_case(case, directory / "case.json")
+    case.write(directory / "case.json")
     ours = engine_environment() if side.engine == "ours" else {}
     done = subprocess.run(
         [python, "-m", MODULES[side.engine], directory / "case.json", directory / "answer.json"],

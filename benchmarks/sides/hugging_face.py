@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 import transformers
 
-from benchmarks.sides.case import Case, answer, read_case
+from benchmarks.sides.speed_case import SpeedCase, answer_steps
 
 _SEQUENCES_AT_A_TIME = 8  # Trainer's default
 
@@ -53,7 +53,7 @@ class Windows(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
 
 def main() -> None:
     """Train and answer."""
-    case = read_case()
+    case = SpeedCase.read()
     torch.set_num_threads(case.threads)
     config = transformers.AutoConfig.for_model(
         **{name: value for name, value in case.config.items() if name != "architectures"}
@@ -83,7 +83,7 @@ def main() -> None:
             callbacks=[clock],
         )
         trainer.train()
-    answer(
+    answer_steps(
         case,
         clock.ended_at,
         versions={"transformers": transformers.__version__, "torch": torch.__version__},
@@ -92,12 +92,12 @@ def main() -> None:
     )
 
 
-def _windows(case: Case) -> torch.Tensor:
+def _windows(case: SpeedCase) -> torch.Tensor:
     tokens: torch.Tensor = torch.load(Path(case.directory) / "windows.pt")
     return tokens[:, :-1].contiguous()
 
 
-def _collator(case: Case) -> transformers.DataCollatorForLanguageModeling:
+def _collator(case: SpeedCase) -> transformers.DataCollatorForLanguageModeling:
     tokenizer = transformers.PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_file=str(Path(case.directory) / "tokenizer.json"),
         pad_token="<|pad|>",

@@ -21,7 +21,7 @@ from litgpt.data import DataModule  # type: ignore[import-not-found]
 from litgpt.pretrain import setup  # type: ignore[import-not-found]
 from torch.utils.data import DataLoader, IterableDataset
 
-from benchmarks.sides.case import Case, answer, read_case
+from benchmarks.sides.speed_case import SpeedCase, answer_steps
 
 _SEQUENCES_AT_A_TIME = 4  # its default
 
@@ -48,7 +48,7 @@ class Windows(IterableDataset[torch.Tensor]):
 class Text(DataModule):  # type: ignore[misc]
     """The same windows to train on and to look at."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: SpeedCase) -> None:
         """Read them."""
         super().__init__()
         tokens: torch.Tensor = torch.load(Path(case.directory) / "windows.pt")
@@ -74,7 +74,7 @@ class Text(DataModule):  # type: ignore[misc]
 
 def main() -> None:
     """Train and answer."""
-    case = read_case()
+    case = SpeedCase.read()
     torch.set_num_threads(case.threads)
     text, shape = Text(case), case.shape
     config = litgpt.Config(
@@ -117,7 +117,7 @@ def main() -> None:
             logger_name="csv",
         )
     sys.argv = arguments
-    answer(
+    answer_steps(
         case,
         text.windows.taken_at[: case.num_steps + 1],
         versions={"litgpt": version("litgpt"), "torch": torch.__version__},

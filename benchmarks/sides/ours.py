@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.sides.case import answer, read_case
+from benchmarks.sides.speed_case import SpeedCase, answer_steps
 from core.objectives import CausalObjective, MaskedObjective
 from core.spec import (
     Budget,
@@ -49,7 +49,7 @@ class StepClock(SilentReporter):
 
 def main() -> None:
     """Train and answer."""
-    case = read_case()
+    case = SpeedCase.read()
     shape = ModelShape(**case.shape)
     is_decoder = shape.architecture == "decoder"
     spec = JobSpec(
@@ -85,7 +85,7 @@ def main() -> None:
             stop=NeverStop(),
             provenance={},
         )
-    answer(
+    answer_steps(
         case,
         clock.ended_at,
         execution=dict(clock.execution),

@@ -7,7 +7,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.sides.quality_case import answer, read_case
+from benchmarks.sides.case import answer
+from benchmarks.sides.quality_case import QualityCase
 from core.objectives import CausalObjective
 from core.spec import (
     Budget,
@@ -51,7 +52,7 @@ class Watch(SilentReporter):
 
 def main() -> None:
     """Train as a job would with everything by rule, and answer."""
-    case = read_case()
+    case = QualityCase.read()
     spec = JobSpec(
         corpus="corpus",
         tokenizer="tokenizer",

@@ -14,7 +14,8 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
-from benchmarks.sides.quality_case import answer, read_case
+from benchmarks.sides.case import answer
+from benchmarks.sides.quality_case import QualityCase
 
 _SEQUENCES_AT_A_TIME = 8  # Trainer's default
 _WARMUP = 0.02
@@ -63,7 +64,7 @@ class Windows(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
 
 def main() -> None:
     """Train and answer."""
-    case = read_case()
+    case = QualityCase.read()
     torch.set_num_threads(case.threads)
     transformers.set_seed(case.seed)
     config = transformers.AutoConfig.for_model(
