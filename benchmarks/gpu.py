@@ -4,8 +4,23 @@
 
 Each preset is trained twice by our engine with a directory of its own for compiled kernels: the
 first start is cold, the second warm. Then ``transformers.Trainer`` trains the same on the same
-card, in bf16, compiled. Its environment is made at its first use; where that cannot be done,
-``--without-trainer`` leaves it out. ``--presets tiny`` tries the script on any machine.
+card, in bf16, compiled. What one preset showed is printed and written to ``--results`` before the
+next one begins; a preset that fails is told, and the others go on.
+
+The environment of ``Trainer`` is made at its first use. Without a package index, name a Python that
+has ``transformers`` and ``accelerate`` (``--trainer-python python3``), or leave ``Trainer`` out
+(``--without-trainer``). Our side needs torch, numpy, safetensors, tokenizers and pydantic, run from
+the repository's root; with ``pydantic pydantic-core annotated-types typing-inspection`` fetched
+elsewhere by ``pip download --no-deps`` for that Python, a few MB are carried there.
+
+Half an hour on an H100, in three calls of ten minutes at most, each preset's steps at the promised
+speed, two starts of ours and one of ``Trainer`` counted:
+
+    python -m benchmarks.gpu --steps 6 --presets base encoder-base     # 7 minutes
+    python -m benchmarks.gpu --steps 4 --presets medium                # 5 minutes
+    python -m benchmarks.gpu --steps 2 --presets large                 # 8 minutes
+
+``--presets tiny`` tries the script on any machine, in a minute or two.
 """
 
 from __future__ import annotations
@@ -22,8 +37,10 @@ import torch
 from benchmarks.sides.speed_case import SpeedCase
 from benchmarks.training_speed import (
     NUM_WARMUP_STEPS,
+    RESULTS,
     Seen,
     Side,
+    SideFailed,
     keep_result,
     machine,
     prepare,
@@ -63,19 +80,33 @@ _BYTES_PER_PARAMETER: Final = 20
 
 def main() -> None:
     """Train every preset and keep what was seen."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     large = [name for name in GOALS if name != "tiny"]
     parser.add_argument("--presets", nargs="+", choices=GOALS, default=large)
     parser.add_argument("--steps", type=int, default=10, help="that are counted")
     parser.add_argument("--peers", type=Path, default=Path.home() / ".cache" / "pretrainer-peers")
+    parser.add_argument("--trainer-python", help="that has transformers, in place of --peers")
     parser.add_argument("--without-trainer", action="store_true")
+    parser.add_argument("--results", type=Path, default=RESULTS)
     given = parser.parse_args()
-    python = None if given.without_trainer else python_of("trainer", given.peers)
-    found = {
-        name: _measure(name, GOALS[name], num_steps=given.steps, trainer_python=python)
-        for name in given.presets
-    }
-    keep_result({"machine": machine(), "presets": found}, name="gpu")
+    python = None
+    if not given.without_trainer:
+        python = given.trainer_python or python_of("trainer", given.peers)
+    failed = []
+    for name in given.presets:
+        try:
+            found = _measure(name, GOALS[name], num_steps=given.steps, trainer_python=python)
+        except SideFailed as error:
+            print(f"{name}: {error}", flush=True)
+            failed.append(name)
+            found = {"error": str(error)}
+        keep_result(
+            {"machine": machine(), name: found}, name=f"gpu-{name}", directory=given.results
+        )
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
 
 
 def _measure(
@@ -136,7 +167,7 @@ def _trainer(case: SpeedCase, side: Side, *, python: str, ours: Seen) -> dict[st
     """The same by ``Trainer``; what it cannot do is told and no reason to stop."""
     try:
         theirs = run_side(replace(side, name="trainer", engine="trainer"), case, python=python)
-    except SystemExit as error:
+    except SideFailed as error:
         print(f"  {error}", flush=True)
         return {"error": str(error)}
     ratio = ours.tokens_per_second / theirs.tokens_per_second
