@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ from corpora.readers.source import SourceFile
 from corpora.tokenizer import load_tokenizer
 from corpora.tokenizer_training import train_tokenizer
 from db.engine import Database
-from db.tables import Blob, Checkpoint, Corpus, File, Job
+from db.tables import Blob, Checkpoint, Corpus, Event, File, Job
 from services import attempts, corpora, datasets, jobs, making
 from services.doorbell import Doorbell, SilentDoorbell
 from storage import keys
@@ -58,9 +59,10 @@ class House:
             "data_dir": directory,
             "database_url": database_url,
             "store_url": f"file://{directory / 'store'}",
-            "lease_seconds": 2.0,
+            # How soon a wish is heard; no lease runs out because a busy machine heard it late.
+            "lease_seconds": 120.0,
             "heartbeat_seconds": 0.3,
-            "drain_seconds": 20.0,
+            "drain_seconds": 60.0,
             "trainer_nice": 0,
             "reconcile_seconds": 0.2,
             "ring_again_seconds": 0.2,
@@ -130,7 +132,16 @@ class House:
         return self.start_process("workers.runner", "--queues", queues)
 
     def run(self, queues: str) -> int:
-        return self.start(queues).wait(timeout=_DEADLINE_SECONDS)
+        return self.end_of(self.start(queues))
+
+    def end_of(self, process: subprocess.Popen[bytes]) -> int:
+        """Wait until a process has ended by itself; its exit code."""
+        return process.wait(timeout=_DEADLINE_SECONDS)
+
+    def leave(self, process: subprocess.Popen[bytes]) -> int:
+        """Ask a process to leave, and wait until it has."""
+        process.send_signal(signal.SIGTERM)
+        return self.end_of(process)
 
     def job(self, job_id: str) -> Job:
         with self.database.unit_of_work() as uow:
@@ -140,9 +151,14 @@ class House:
         with self.database.unit_of_work() as uow:
             return uow.corpora.get(corpus_id)
 
-    def events(self, job_id: str | None = None) -> list[str]:
+    def told(self, job_id: str) -> list[Event]:
+        """The events of a job, the oldest first."""
         with self.database.unit_of_work() as uow:
-            return [event.type for event in uow.events.read_after(0, job_id=job_id, limit=10_000)]
+            return uow.events.read_after(0, job_id=job_id, limit=10_000)
+
+    def events(self, job_id: str) -> list[str]:
+        """What kinds of events a job has had."""
+        return [event.type for event in self.told(job_id)]
 
     def checkpoints(self, job_id: str) -> list[Checkpoint]:
         with self.database.unit_of_work() as uow:

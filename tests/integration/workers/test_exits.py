@@ -97,6 +97,7 @@ def test_job_that_learns_no_more_ends_early_and_has_its_result(ready: House) -> 
     assert job.metrics["validation/bits_per_byte"] > 0
 
 
+@pytest.mark.exhaustive
 def test_device_fault_counts_as_a_crash_and_is_named(ready: House) -> None:
     job_id = ready.new_job(ready.corpus_id, max_attempts=1).id
     run_with(ready, "device_fault@2")

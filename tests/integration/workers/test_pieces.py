@@ -109,7 +109,7 @@ def kill_at(house: House, stage: str, *, victim: str) -> None:
                 lambda: rests(house) or runner.poll() is not None, "the killed piece rests"
             )
             let_rest_end(house)
-    assert victim == "runner" or runner.wait(timeout=120) == 0
+    assert victim == "runner" or house.end_of(runner) == 0
     let_rest_end(house)
 
 
@@ -178,7 +178,7 @@ def test_workers_that_are_free_make_the_pieces_that_wait(house: House) -> None:
     assert len(makers) == 5, "no piece was begun twice"
     assert len(set(makers)) == 2
     os.kill(child.pid, signal.SIGCONT)
-    assert coordinator.wait(timeout=120) == 0
+    assert house.end_of(coordinator) == 0
     assert house.corpus(corpus.id).status is ResourceStatus.READY
     with house.database.unit_of_work() as uow:
         told = [event.data for event in uow.events.page(types=["corpus.progress"], limit=100).items]
@@ -199,8 +199,7 @@ def test_worker_that_is_asked_to_leave_gives_the_whole_and_its_piece_back(house:
     corpus = new_corpus(house, range(3), num_sentences=20_000)
     runner = house.start("corpus")
     house.wait_for(lambda: piece_in_hand(house, corpus.id), "a piece is being made")
-    runner.send_signal(signal.SIGTERM)
-    assert runner.wait(timeout=10) == 0
+    assert house.leave(runner) == 0
     assert house.corpus(corpus.id).status is ResourceStatus.QUEUED
     with house.database.unit_of_work() as uow:
         works = list(uow.session.query(Work).filter(Work.finished_at.is_(None)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from pathlib import Path
 
@@ -28,7 +27,8 @@ LONG = {
     "checkpoints": {"every_steps": 20, "keep_last": 2, "keep_best": 0},
     "max_attempts": 20,
 }
-MEDIUM = {**LONG, "budget": {"steps": 200}, "evaluation": {"every_steps": 200}}
+"""Never at its end before somebody ends it."""
+SHORT = {**LONG, "budget": {"steps": 120}, "evaluation": {"every_steps": 120}}
 
 
 def trainer_pid(house: House) -> int | None:
@@ -107,19 +107,16 @@ def test_job_on_a_mixture_in_stages_is_trained_and_measured_by_corpus(ready: Hou
 @on_sqlite
 @pytest.mark.exhaustive  # tests/e2e/test_kills.py does it to every process
 def test_killed_trainer_and_killed_runner_change_no_bit_of_the_result(ready: House) -> None:
-    undisturbed = ready.new_job(ready.corpus_id, **MEDIUM).id
+    undisturbed = ready.new_job(ready.corpus_id, **SHORT).id
     assert ready.run("train.1") == 0
-    disturbed = ready.new_job(ready.corpus_id, **MEDIUM).id
+    disturbed = ready.new_job(ready.corpus_id, **SHORT).id
 
-    runner = ready.start("train.1")
-    ready.wait_for(lambda: len(ready.checkpoints(disturbed)) > 0, "a checkpoint is committed")
-    pid = trainer_pid(ready)
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    assert runner.wait(timeout=30) == 0
+    ready.settings["fault"] = "kill@50"
+    assert ready.run("train.1") == 0
     assert ready.job(disturbed).status is JobStatus.QUEUED
 
     before = ready.checkpoints(disturbed)[-1].step
+    ready.settings["fault"] = "hang@110"
     runner = ready.start("train.1")
     ready.wait_for(
         lambda: ready.checkpoints(disturbed)[-1].step > before, "a newer checkpoint is committed"
@@ -131,6 +128,7 @@ def test_killed_trainer_and_killed_runner_change_no_bit_of_the_result(ready: Hou
     ready.wait_for(lambda: not is_running(pid), "the trainer dies with its runner")
     assert free_leases_of_the_dead(ready.database, doorbell=ready.doorbell) == 1
 
+    ready.settings["fault"] = ""
     assert ready.run("train.1") == 0
     job = ready.job(disturbed)
     assert job.error is None
@@ -139,7 +137,7 @@ def test_killed_trainer_and_killed_runner_change_no_bit_of_the_result(ready: Hou
     assert ready.events(disturbed).count("job.recovered") == 2
     with ready.database.unit_of_work() as uow:
         steps = [point.step for point in uow.metrics.read(disturbed, names=["train/loss"])]
-    assert steps == list(range(1, 201))
+    assert steps == list(range(1, 121))
 
 
 @on_postgresql
@@ -152,7 +150,7 @@ def test_cancelled_job_leaves_its_device_and_keeps_its_checkpoints(ready: House)
     with ready.database.unit_of_work(write=True) as uow:
         job_changes.cancel(uow, job_id)
         uow.commit()
-    assert runner.wait(timeout=10) == 0
+    assert ready.end_of(runner) == 0
     assert not is_running(pid)
     assert ready.job(job_id).status is JobStatus.CANCELLED
     assert ready.events(job_id)[-1] == "job.cancelled"
@@ -161,43 +159,30 @@ def test_cancelled_job_leaves_its_device_and_keeps_its_checkpoints(ready: House)
 
 @on_sqlite
 def test_paused_job_is_saved_and_goes_on_where_it_was(ready: House) -> None:
-    job_id = ready.new_job(ready.corpus_id, **MEDIUM).id
+    job_id = ready.new_job(ready.corpus_id, **LONG).id
     runner = ready.start("train.1")
     ready.wait_for(lambda: ready.job(job_id).step > 0, "the first step is done")
     with ready.database.unit_of_work(write=True) as uow:
         job_changes.pause(uow, job_id)
         uow.commit()
-    assert runner.wait(timeout=20) == 0
+    assert ready.end_of(runner) == 0
     paused = ready.job(job_id)
     assert paused.status is JobStatus.PAUSED
     assert ready.checkpoints(job_id)[-1].step == paused.step
     with ready.database.unit_of_work(write=True) as uow:
         job_changes.resume(uow, job_id, doorbell=ready.doorbell)
         uow.commit()
-    assert ready.run("train.1") == 0
-    assert ready.job(job_id).status is JobStatus.SUCCEEDED
-
-
-@on_postgresql
-def test_worker_that_is_asked_to_leave_saves_and_gives_the_job_back(ready: House) -> None:
-    job_id = ready.new_job(ready.corpus_id, **LONG).id
     runner = ready.start("train.1")
-    ready.wait_for(lambda: ready.job(job_id).step > 0, "the first step is done")
-    runner.send_signal(signal.SIGTERM)
-    assert runner.wait(timeout=20) == 0
+    ready.wait_for(lambda: ready.job(job_id).step > paused.step, "it has gone on")
+    assert ready.leave(runner) == 0
     job = ready.job(job_id)
-    assert job.status is JobStatus.QUEUED
-    assert ready.checkpoints(job_id)[-1].step == job.step
-    with ready.database.unit_of_work() as uow:
-        attempt = uow.attempts.find_latest(job_id)
-    assert attempt is not None
-    assert attempt.outcome == "preempted"
-    assert attempt.exit_code == 75
+    assert job.usage["tokens"] == job.tokens, "no step was made twice"
 
 
 @on_postgresql
 @pytest.mark.exhaustive  # stopped in a transaction, it is waited for a minute
 def test_runner_that_was_stopped_beyond_its_lease_writes_nothing_more(ready: House) -> None:
+    ready.settings["lease_seconds"] = 2.0
     job_id = ready.new_job(ready.corpus_id, **LONG).id
     zombie = ready.start("train.1")
     ready.wait_for(lambda: ready.job(job_id).step > 0, "the first step is done")
@@ -215,7 +200,7 @@ def test_runner_that_was_stopped_beyond_its_lease_writes_nothing_more(ready: Hou
     ready.wait_for(has_run_out, "the lease has run out")
     step = ready.job(job_id).step
     zombie.send_signal(signal.SIGCONT)
-    assert zombie.wait(timeout=20) == 0
+    assert ready.end_of(zombie) == 0
     assert not is_running(pid)
     assert ready.job(job_id).status is JobStatus.QUEUED
     assert ready.job(job_id).step == step
@@ -226,26 +211,35 @@ def test_runner_that_was_stopped_beyond_its_lease_writes_nothing_more(ready: Hou
 
 
 @on_sqlite
-def test_damaged_newest_checkpoint_is_marked_and_the_one_before_is_used(ready: House) -> None:
-    job_id = ready.new_job(ready.corpus_id, **MEDIUM).id
+def test_worker_that_is_asked_to_leave_saves_and_the_next_one_passes_over_what_is_damaged(
+    ready: House,
+) -> None:
+    job_id = ready.new_job(ready.corpus_id, **LONG).id
     runner = ready.start("train.1")
     ready.wait_for(lambda: len(ready.checkpoints(job_id)) >= 2, "two checkpoints are committed")
-    runner.send_signal(signal.SIGTERM)
-    runner.wait(timeout=20)
+    assert ready.leave(runner) == 0
+    job = ready.job(job_id)
+    assert job.status is JobStatus.QUEUED
+    with ready.database.unit_of_work() as uow:
+        attempt = uow.attempts.find_latest(job_id)
+    assert attempt is not None
+    assert (attempt.outcome, attempt.exit_code) == ("preempted", 75)
+
     *_, older, newest = ready.checkpoints(job_id)
+    assert newest.step == job.step
     weights = ready.directory / "store" / newest.prefix / "model.safetensors"
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
-    assert ready.run("train.1") == 0
-    assert ready.job(job_id).status is JobStatus.SUCCEEDED
+    runner = ready.start("train.1")
+    ready.wait_for(lambda: ready.events(job_id).count("job.recovered") == 2, "it goes on")
+    ready.wait_for(
+        lambda: ready.checkpoints(job_id)[-1].step > older.step, "a newer checkpoint is committed"
+    )
+    assert ready.leave(runner) == 0
     with ready.database.unit_of_work() as uow:
         assert uow.checkpoints.get(newest.id).status is CheckpointStatus.CORRUPT
-        recovered = [
-            event
-            for event in uow.events.read_after(0, job_id=job_id, limit=1000)
-            if event.type == "job.recovered"
-        ]
+    recovered = [event for event in ready.told(job_id) if event.type == "job.recovered"]
     assert recovered[0].level == "warn"
     assert recovered[0].data["step"] == older.step
     assert recovered[1].data["step"] == older.step
