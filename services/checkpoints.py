@@ -310,7 +310,8 @@ def _review(uow: UnitOfWork, job: Job) -> None:
     spec = job.spec or {}
     complete = uow.checkpoints.of_job(job.id)
     metric = deciding_metric(spec["model"]["architecture"])
-    best_first = sorted(complete, key=lambda checkpoint: metric.order(checkpoint.metrics))
+    # of equals, and of those that nobody has measured, the one that has learned longest
+    best_first = sorted(complete, key=lambda row: (*metric.order(row.metrics), -row.step))
     job.latest_checkpoint_id = complete[-1].id if complete else None
     job.best_checkpoint_id = best_first[0].id if complete else None
     wanted = CheckpointSpec.model_validate(spec["checkpoints"])

@@ -25,6 +25,9 @@ MAX_ROLLBACKS: Final = 2
 _REMEMBERED: Final = 128
 _FEWEST_TO_JUDGE_BY: Final = 64
 _SIGMAS: Final = 6.0
+_LEAST_SPREAD: Final = 1e-6
+"""Of the mean: numbers that are all the same make the next one no less ordinary for its rounding.
+"""
 _HELD_OUT_LOSS: Final = "validation/loss"
 _MOST_NUMBERLESS: Final = 8
 """Steps in a row without a finite loss and gradient after which waiting no longer helps."""
@@ -40,10 +43,12 @@ class Guard:
     """What is remembered of a job's losses and gradients, to judge the next ones by."""
 
     losses: Sequence[float] = ()
-    """Of the last steps with finite numbers. Skipped ones are among them: what is extraordinary
-    once is ordinary once it has come a few times, and then skipped no longer."""
+    """Of the last steps with finite numbers, skipped ones among them."""
+    judged_losses: Sequence[float] = ()
+    """The same, each no higher than the most that was ordinary when it came. So one spike does not
+    hide the next, and yet what keeps coming is ordinary after a while, and skipped no longer."""
     gradient_norms: Sequence[float] = ()
-    """Of the same steps."""
+    """Of the same steps, held down likewise."""
     best_loss: float | None = None
     """The first loss, or the lowest median of recent ones."""
     numberless_in_a_row: int = 0
@@ -60,6 +65,7 @@ class Guard:
             **{
                 **recorded,
                 "losses": tuple(recorded["losses"]),
+                "judged_losses": tuple(recorded.get("judged_losses", recorded["losses"])),
                 "gradient_norms": tuple(recorded["gradient_norms"]),
             }
         )
@@ -69,8 +75,8 @@ class Guard:
         return (
             math.isfinite(loss)
             and math.isfinite(gradient_norm)
-            and not _sticks_out(loss, self.losses)
-            and not _sticks_out(gradient_norm, self.gradient_norms)
+            and loss <= _most_ordinary(self.judged_losses)
+            and gradient_norm <= _most_ordinary(self.gradient_norms)
         )
 
     def after(self, *, loss: float, gradient_norm: float, skipped: bool) -> Guard:
@@ -85,7 +91,8 @@ class Guard:
         return replace(
             self,
             losses=losses,
-            gradient_norms=(*self.gradient_norms, gradient_norm)[-_REMEMBERED:],
+            judged_losses=_remember(self.judged_losses, loss),
+            gradient_norms=_remember(self.gradient_norms, gradient_norm),
             best_loss=min(best, _level(losses)) if len(losses) >= _RECENT else best,
             numberless_in_a_row=0,
             num_skipped=num_skipped,
@@ -145,6 +152,7 @@ class Guard:
         return replace(
             self,
             losses=(),
+            judged_losses=(),
             gradient_norms=(),
             best_loss=best_loss,
             numberless_in_a_row=0,
@@ -154,17 +162,23 @@ class Guard:
 
     def at_another_objective(self) -> Guard:
         """What is remembered when a stage begins, whose losses have another size."""
-        return replace(self, losses=(), gradient_norms=(), best_loss=None)
+        return replace(self, losses=(), judged_losses=(), gradient_norms=(), best_loss=None)
 
     def _is_far_up(self, loss: float) -> bool:
         best = self.best_loss
         return best is not None and loss > max(_FAR * best, best + _FAR_AT_LEAST)
 
 
-def _sticks_out(value: float, earlier: Sequence[float]) -> bool:
+def _most_ordinary(earlier: Sequence[float]) -> float:
+    """The highest value that does not stick out of those before it."""
     if len(earlier) < _FEWEST_TO_JUDGE_BY:
-        return False
-    return value > float(np.mean(earlier)) + _SIGMAS * float(np.std(earlier))
+        return math.inf
+    mean = float(np.mean(earlier))
+    return mean + _SIGMAS * max(float(np.std(earlier)), _LEAST_SPREAD * abs(mean))
+
+
+def _remember(earlier: Sequence[float], value: float) -> Sequence[float]:
+    return (*earlier, min(value, _most_ordinary(earlier)))[-_REMEMBERED:]
 
 
 def _level(losses: Sequence[float]) -> float:

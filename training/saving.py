@@ -30,7 +30,7 @@ from training.execution import Execution, keep_execution
 from training.loader import Loader
 from training.optimizers import Optimizer
 from training.ports import Reporter, SavedCheckpoint
-from training.state import TrainingState
+from training.state import Samples, TrainingState
 
 _CARD_NAME: Final = "README.md"
 _STATE_NAME: Final = "training_state/state.json"
@@ -87,7 +87,7 @@ class Saver:
             tokens=state.tokens,
             fence=self.fence,
             spec_sha256=spec_digest(spec),
-            metrics=state.metrics,
+            metrics=state.measured,
             files={
                 **hugging_face_files(self.spec.model, tokenizer_json=self.data.tokenizer_json),
                 WEIGHTS_NAME: TensorFile(snapshot.weights, WEIGHTS_METADATA),
@@ -97,17 +97,18 @@ class Saver:
                 **snapshot.beside,
             },
         )
-        return SavedCheckpoint(path, state.step, state.tokens, state.metrics)
+        return SavedCheckpoint(path, state.step, state.tokens, state.measured)
 
     def _card(self, state: TrainingState) -> str:
-        continued = [Sample(c.prompt, c.text) for c in state.samples.continuations]
-        filled = [Sample(f.blank, f.text) for f in state.samples.fillings]
+        samples = state.samples if state.is_evaluated else Samples()
+        continued = [Sample(c.prompt, c.text) for c in samples.continuations]
+        filled = [Sample(f.blank, f.text) for f in samples.fillings]
         return model_card(
             self.spec,
             step=state.step,
             tokens=state.tokens,
             was_causal=self.loader.is_causal(state.step - 1),
-            metrics=state.metrics,
+            metrics=state.measured,
             samples=[*continued, *filled],
             provenance={
                 "datasets": [

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from training.early_stopping import Patience
 from training.execution import Execution
 from training.guards import Guard
 from training.ports import Candidate, Continuation, Filling
+
+_HELD_OUT: Final = "validation/"
+"""How the names of metrics begin that are measured at evaluations alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,20 @@ class TrainingState:
     samples: Samples = Samples()
     guard: Guard = field(default_factory=Guard)
     patience: Patience = field(default_factory=Patience)
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether held-out text was looked at after this very step."""
+        return self.evaluated_step == self.step
+
+    @property
+    def measured(self) -> Mapping[str, float]:
+        """The metrics of these very weights: held-out text may have been read with earlier ones."""
+        if self.is_evaluated:
+            return self.metrics
+        return {
+            name: value for name, value in self.metrics.items() if not name.startswith(_HELD_OUT)
+        }
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for ``json.dumps``."""

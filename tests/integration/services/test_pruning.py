@@ -157,3 +157,13 @@ def test_best_checkpoint_is_the_one_that_users_of_its_kind_of_model_would_choose
     best = office.commit_checkpoint(claim, step=2, metrics={first: 1.5, second: 3.0})
     office.commit_checkpoint(claim, step=3, metrics={second: 0.5})
     assert office.job(claim.subject_id).best_checkpoint_id == best
+
+
+def test_of_checkpoints_that_nobody_has_measured_the_latest_is_the_best(office: Office) -> None:
+    claim = begin(office, keep_last=3, keep_best=1)
+    for step in (1, 2):
+        latest = office.commit_checkpoint(claim, step=step, metrics={})
+        assert office.job(claim.subject_id).best_checkpoint_id == latest
+    measured = office.commit_checkpoint(claim, step=3, metrics={"validation/bits_per_byte": 2.0})
+    office.commit_checkpoint(claim, step=4, metrics={})
+    assert office.job(claim.subject_id).best_checkpoint_id == measured

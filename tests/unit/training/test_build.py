@@ -25,7 +25,7 @@ from core.objectives import (
     Stage,
     StagedObjective,
 )
-from core.spec import Budget, JobSpec, OptimizerSpec, ScheduleSpec
+from core.spec import Budget, CheckpointSpec, EvaluationSpec, JobSpec, OptimizerSpec, ScheduleSpec
 from corpora.dataset_writer import DatasetWriter
 from models.huggingface import load_model
 from tests.unit.training.conftest import (
@@ -474,3 +474,19 @@ def test_a_smaller_micro_batch_is_kept_from_the_first_step_and_after_a_resume(
     fresh = Recorder()
     run(spec, dataset, tmp_path / "c", execution=small, stop=StopAfter(1), reporter=fresh)
     assert fresh.plans[0].execution["micro_batch"] == 2
+
+
+def test_a_checkpoint_tells_what_was_measured_of_its_own_weights_alone(
+    dataset: Path, tmp_path: Path
+) -> None:
+    recorder = Recorder()
+    spec = make_spec(
+        "decoder",
+        evaluation=EvaluationSpec(every_steps=4, max_tokens=512, prompts=("The import",)),
+        checkpoints=CheckpointSpec(every_steps=3),
+    )
+    run(spec, dataset, tmp_path, reporter=recorder)
+    told = {saved.step: "validation/bits_per_byte" in saved.metrics for saved in recorder.saved}
+    assert told == {3: False, 6: False, 9: False, 12: True}
+    cards = {saved.step: (saved.path / "README.md").read_text() for saved in recorder.saved}
+    assert {step: "`validation/loss`" in card for step, card in cards.items()} == told

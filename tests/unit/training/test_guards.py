@@ -52,7 +52,7 @@ def test_nothing_is_out_of_the_ordinary_before_there_is_an_order() -> None:
 def test_what_keeps_coming_is_skipped_a_few_times_and_then_accepted() -> None:
     guard = after(Guard(), around(3.0, 128))
     guard = after(guard, around(4.2, 20))
-    assert 2 <= guard.num_skipped <= 6
+    assert 2 <= guard.num_skipped <= 8
 
 
 def test_numbers_that_do_not_return_mean_that_the_way_is_lost() -> None:
@@ -100,6 +100,22 @@ def test_a_model_whose_last_loss_is_no_number_is_no_result() -> None:
             guard.require_a_result(measured)
     lost.require_a_result({"validation/loss": 3.0})
     after(lost, [3.0]).require_a_result({})
+
+
+def test_one_spike_does_not_hide_the_next() -> None:
+    ordinary = after(Guard(), around(3.0, 128))
+    for struck in (
+        after(ordinary, [500.0]),
+        after(ordinary, [3.0], norm=1e4),
+    ):
+        assert struck.num_skipped == 1
+        assert not struck.is_ordinary(loss=40.0, gradient_norm=1.0)
+        assert not struck.is_ordinary(loss=3.0, gradient_norm=50.0)
+
+
+def test_numbers_that_are_all_the_same_leave_room_for_rounding() -> None:
+    guard = after(Guard(), [2.0] * 128)
+    assert guard.is_ordinary(loss=2.0 + 1e-9, gradient_norm=1.0 + 1e-9)
 
 
 def test_going_back_halves_the_rate_and_is_not_done_for_ever() -> None:

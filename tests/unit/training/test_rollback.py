@@ -102,7 +102,7 @@ def test_numbers_that_do_not_return_bring_the_last_checkpoint_back_with_half_the
     assert [saved.step for saved in watcher.saved] == [5, 15]
     assert weights(watcher.saved[0].path) == weights(watcher.saved[1].path)
     # and nothing else is said of these weights than what was measured of them
-    assert watcher.saved[1].metrics == watcher.saved[0].metrics
+    assert watcher.saved[1].metrics == {"train/loss": watcher.saved[0].metrics["train/loss"]}
 
 
 def test_a_job_that_went_back_learns_on(dataset: Path, tmp_path: Path) -> None:
