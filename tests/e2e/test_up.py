@@ -75,6 +75,18 @@ def is_gone(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """One that is up, for tests that leave it so."""
+    directory = tmp_path_factory.mktemp("up")
+    up = Up(directory / "data", cwd=directory)
+    try:
+        up.url()
+        yield up
+    finally:
+        up.end(signal.SIGTERM)
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Up]]:
     begun: list[Up] = []
@@ -103,19 +115,6 @@ def test_service_is_ready_from_any_directory_and_leaves_nothing_when_it_stops(
     assert not (up.data_dir / "valkey" / "valkey.sock").exists()
 
 
-def test_killed_part_is_started_again_while_clients_wait(start: Callable[..., Up]) -> None:
-    up = start()
-    url = up.url()
-    first = up.children()
-
-    for pid in first.values():
-        os.kill(pid, signal.SIGKILL)
-
-    eventually(lambda: not first.items() & up.children().items())
-    with httpx.Client(trust_env=False, timeout=START_SECONDS) as client:
-        eventually(lambda: client.get(f"{url}/readyz").is_success)
-
-
 def test_ctrl_c_twice_kills(start: Callable[..., Up]) -> None:
     up = start()
     up.url()
@@ -142,20 +141,17 @@ def test_everything_dies_with_a_killed_parent_and_the_directory_is_free_again(
     assert start().url()
 
 
-def test_second_service_on_the_same_directory_says_who_has_it(start: Callable[..., Up]) -> None:
-    first = start()
-    url = first.url()
-
-    second = start()
+def test_second_service_on_the_same_directory_says_who_has_it(running: Up, tmp_path: Path) -> None:
+    second = Up(running.data_dir, cwd=tmp_path)
 
     assert second.end() == 2
     assert "already belongs to a running service" in second.output
-    assert f"process {first.process.pid}" in second.output
-    assert url in second.output
+    assert f"process {running.process.pid}" in second.output
+    assert running.url() in second.output
 
 
-def test_taken_port_is_told_at_once(start: Callable[..., Up], tmp_path: Path) -> None:
-    port = start().url().rpartition(":")[2]
+def test_taken_port_is_told_at_once(running: Up, tmp_path: Path) -> None:
+    port = running.url().rpartition(":")[2]
 
     second = Up(tmp_path / "other", "--port", port, cwd=tmp_path)
 
@@ -170,18 +166,27 @@ def test_address_beyond_loopback_is_refused_without_keys(start: Callable[..., Up
     assert "Refusing to listen on 0.0.0.0" in up.output
 
 
-def test_parent_is_small_and_its_children_say_what_they_are(start: Callable[..., Up]) -> None:
-    up = start()
-    up.url()
-    children = {name: psutil.Process(pid) for name, pid in up.children().items()}
+def test_parent_is_small_and_its_children_say_what_they_are(running: Up) -> None:
+    children = {name: psutil.Process(pid) for name, pid in running.children().items()}
 
-    maps = Path(f"/proc/{up.process.pid}/maps").read_text()
+    maps = Path(f"/proc/{running.process.pid}/maps").read_text()
     assert "torch" not in maps
     assert "sqlalchemy" not in maps
-    assert psutil.Process(up.process.pid).memory_info().rss < 80 * 2**20
+    assert psutil.Process(running.process.pid).memory_info().rss < 80 * 2**20
     assert "uvicorn --factory api.app:create_app" in " ".join(children["api"].cmdline())
     for name in ("worker-corpus", "worker-train"):
         assert "celery -A workers.celery_app worker" in " ".join(children[name].cmdline())
     for child in (children["api"], children["worker-corpus"], children["worker-train"]):
-        assert child.environ()["PRETRAINER_DATA_DIR"] == str(up.data_dir)
+        assert child.environ()["PRETRAINER_DATA_DIR"] == str(running.data_dir)
         assert os.getsid(child.pid) == child.pid
+
+
+def test_killed_part_is_started_again_while_clients_wait(running: Up) -> None:
+    first = running.children()
+
+    for pid in first.values():
+        os.kill(pid, signal.SIGKILL)
+
+    eventually(lambda: not first.items() & running.children().items())
+    with httpx.Client(trust_env=False, timeout=START_SECONDS) as client:
+        eventually(lambda: client.get(f"{running.url()}/readyz").is_success)
