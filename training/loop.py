@@ -10,6 +10,7 @@ from dataclasses import replace
 from time import perf_counter
 
 import torch
+from torch import Tensor
 
 from core.lifecycle import StopReason
 from core.spec import JobSpec
@@ -18,7 +19,7 @@ from training.background_saver import BackgroundSaver
 from training.backpropagation import Backpropagation
 from training.examiner import Examiner
 from training.garbage import collected_on_request
-from training.loader import Loader
+from training.loader import Batch, Loader
 from training.micro_batches import micro_batches
 from training.optimizers import Optimizer
 from training.ports import Reporter, StopSignal
@@ -153,31 +154,18 @@ class TrainingLoop:
             self._tell_what_is_saved(wait=True)
 
     def _train_one_step(self) -> None:
-        """Fetch, forward and backward by micro-batches, add up, clip, check, update, report."""
+        """Fetch, forward and backward, judge, clip, update, report."""
         started = perf_counter()
         step = self.state.step
         if step == 0:
             self.state = replace(self.state, began_seconds=self._elapsed_seconds())
         batch = self._batches.batch(step)
         data_seconds = perf_counter() - started
-        loss_sum = torch.zeros((), device=self._model.device)
-        self._backpropagation.refresh()
-        for part in micro_batches(
-            batch,
-            size=self.state.execution.micro_batch,
-            num_labels=self._ranks.total(batch.num_labels),
-            device=self._model.device,
-        ):
-            loss_sum += self._backpropagation.run(part)
-        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
-        self._ranks.add_up([*gradients, loss_sum])
+        loss_sum, gradients = self._backpropagate(batch)
         norm = torch.nn.utils.get_total_norm(gradients)
         loss, gradient_norm = loss_sum.item(), norm.item()
-        guard = self.state.guard
-        is_ordinary = guard.is_ordinary(loss=loss, gradient_norm=gradient_norm)
-        rate_factor = guard.rate_factor * learning_rate_factor(
-            self._spec.schedule, progress=self._progress_within(step)
-        )
+        is_ordinary = self.state.guard.is_ordinary(loss=loss, gradient_norm=gradient_norm)
+        rate_factor = self._rate_factor(step) if is_ordinary else 0.0
         if is_ordinary:
             torch.nn.utils.clip_grads_with_norm_(
                 self._parameters, self._spec.optimizer.gradient_clip, norm
@@ -197,6 +185,27 @@ class TrainingLoop:
             ),
         )
 
+    def _backpropagate(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
+        """The loss of a step and its gradients: of micro-batches and of ranks, added up."""
+        loss_sum = torch.zeros((), device=self._model.device)
+        self._backpropagation.refresh()
+        for part in micro_batches(
+            batch,
+            size=self.state.execution.micro_batch,
+            num_labels=self._ranks.total(batch.num_labels),
+            device=self._model.device,
+        ):
+            loss_sum += self._backpropagation.run(part)
+        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+        self._ranks.add_up([*gradients, loss_sum])
+        return loss_sum, gradients
+
+    def _rate_factor(self, step: int) -> float:
+        """What a step takes of the peak learning rate."""
+        progress = self._progress_within(step)
+        of_schedule = learning_rate_factor(self._spec.schedule, progress=progress)
+        return self.state.guard.rate_factor * of_schedule
+
     def _finish_step(
         self,
         num_tokens: int,
@@ -215,7 +224,7 @@ class TrainingLoop:
         values = _finite(
             {
                 "train/loss": loss,
-                "optimizer/learning_rate": 0.0 if skipped else learning_rate,
+                "optimizer/learning_rate": learning_rate,
                 "optimizer/gradient_norm": gradient_norm,
                 **costs,
             }
@@ -280,7 +289,7 @@ class TrainingLoop:
         return min(progress, 0.5) if step == 0 else progress
 
     def _progress(self, step: float) -> float:
-        """How much of the budget is spent at this step; the clock matters only if it is asked."""
+        """How much of the budget is spent at this step."""
         return budget_progress(
             step=step,
             num_steps=self._num_steps,
@@ -290,7 +299,9 @@ class TrainingLoop:
         )
 
     def _elapsed_seconds(self) -> float:
-        """Spent on the job so far, by one clock for all ranks."""
+        """Spent on the job so far, by one clock for all ranks; 0 where a budget counts none."""
+        if self._spec.budget.seconds is None:
+            return 0.0
         return self._ranks.of_first(self._stopwatch.seconds)
 
     def _evaluation_is_due(self, *, finished: bool) -> bool:
