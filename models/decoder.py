@@ -21,6 +21,9 @@ from models.language_model import LanguageModel
 from models.layers import Embedding, Linear, RMSNorm, Rotary, rotate
 
 RMS_NORM_EPS: Final = 1e-6
+_TABLE_STD: Final = 0.02
+_FULL_NORM_WIDTH: Final = 128
+"""The widest decoder with a tied output whose last norm starts at 1."""
 
 
 class Decoder(LanguageModel):
@@ -147,10 +150,16 @@ def initialise_decoder(decoder: Decoder, *, generator: torch.Generator) -> None:
     """Draw the weights: matrices uniform with variance 1/fan_in, output projections zero.
 
     With the projections back into the residual stream at zero every layer starts as the identity,
-    whatever the depth (arXiv 2203.03466).
+    whatever the depth (arXiv 2203.03466). A tied output then meets each token's own row, and would
+    bet ``0.02 * width`` nats on the token coming twice: 20 at a width of 1024. So the last norm
+    starts the lower the wider the model, as that paper scales outputs: 2.6 nats are bet at most.
     """
-    nn.init.normal_(decoder.input_table, std=0.02, generator=generator)
-    if not decoder.shape.tie_embeddings:
+    nn.init.normal_(decoder.input_table, std=_TABLE_STD, generator=generator)
+    if decoder.shape.tie_embeddings:
+        nn.init.constant_(
+            decoder.model.norm.weight, min(1.0, _FULL_NORM_WIDTH / decoder.shape.width)
+        )
+    else:
         nn.init.zeros_(decoder.lm_head.weight)
     for name, parameter in decoder.model.layers.named_parameters():
         if name.endswith(("o_proj.weight", "down_proj.weight")):

@@ -1,9 +1,12 @@
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from core.presets import PRESETS
+from core.presets import PRESETS, Preset
 from core.sizing import num_parameters
 from core.spec import ModelShape
 from models.architectures import empty_model, new_model
@@ -60,11 +63,17 @@ def test_drawing_weights_leaves_the_global_random_generator_alone(shape: ModelSh
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_a_fresh_model_guesses_about_evenly(shape: ModelShape) -> None:
-    ids = random_ids(shape, num_tokens=40)
+@pytest.mark.parametrize(
+    "preset",
+    [preset for by_name in PRESETS.values() for preset in by_name.values()],
+    ids=lambda preset: f"{preset.architecture} of width {preset.width}",
+)
+def test_a_fresh_model_as_wide_as_any_preset_guesses_about_evenly(preset: Preset) -> None:
+    shape = replace(preset, layers=1, ffn_width=64, context_length=32).shape(vocab_size=512)
+    ids = random_ids(shape, num_tokens=32)
     logits = new_model(shape, seed=0).logits(ids)
     loss = functional.cross_entropy(logits.flatten(0, 1), ids.roll(7).flatten())
-    assert loss.item() == pytest.approx(torch.tensor(shape.vocab_size).log().item(), abs=0.3)
+    assert loss.item() == pytest.approx(math.log(512), abs=0.3)
 
 
 def test_a_decoder_never_sees_what_comes_later() -> None:
