@@ -17,7 +17,7 @@ import torch
 from core.errors import InvalidRequest
 from core.lifecycle import ExitCode
 from core.objectives import CausalObjective, SpanCorruptionObjective, Stage, StagedObjective
-from core.spec import Budget, JobSpec, OptimizerSpec
+from core.spec import Budget, CheckpointSpec, EvaluationSpec, JobSpec, OptimizerSpec
 from tests.unit.training.conftest import MIXTURE, NUM_STEPS, Recorder, make_spec, run, weights
 from training.ranks import ALONE, buckets, joined_by_torchrun
 
@@ -153,6 +153,23 @@ def test_everything_that_can_be_trained_is_trained_alike_by_two_ranks(
     assert together["metrics"]["validation/loss"] == pytest.approx(
         alone.values[NUM_STEPS, "validation/loss"], rel=1e-3
     )
+
+
+@pytest.mark.exhaustive
+def test_two_ranks_go_back_together(dataset: Path, tmp_path: Path) -> None:
+    absurd = make_spec(
+        "decoder",
+        budget=Budget(steps=1000),
+        optimizer=OptimizerSpec(name="adamw", learning_rate=10.0),
+        evaluation=EvaluationSpec(every_steps=1000, max_tokens=512),
+        checkpoints=CheckpointSpec(every_steps=4),
+    )
+    process = torchrun(absurd, [dataset], tmp_path)
+    output, errors = process.communicate()
+    assert process.returncode != ExitCode.DONE
+    assert output.count("The weights went back to those of step") == 2
+    assert "A lower optimizer.learning_rate" in errors
+    assert "Another rank" not in errors
 
 
 @pytest.mark.exhaustive
