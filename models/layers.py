@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-_LOSS_CHUNK_BYTES = 2**22
-"""Logits are made this many bytes at a time on a CPU: what stays in its caches."""
+_LOSS_CHUNK_ROWS = 256
+"""Logits are made for so many tokens at a time on a CPU. With fewer, adding up the gradient of the
+table chunk by chunk takes a good part of the time (docs/log.md); with more, nothing is gained."""
 _LOSS_CHUNK_BYTES_CUDA = 2**28
 
 
@@ -182,8 +183,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
         weights: Tensor,
     ) -> Tensor:
         """The loss; gradients are kept for :meth:`backward`."""
-        chunk_bytes = _LOSS_CHUNK_BYTES_CUDA if hidden.is_cuda else _LOSS_CHUNK_BYTES
-        rows = max(32, chunk_bytes // (4 * table.shape[0]))
+        rows = _LOSS_CHUNK_ROWS
+        if hidden.is_cuda:
+            rows = max(32, _LOSS_CHUNK_BYTES_CUDA // (4 * table.shape[0]))
         weight = table.to(hidden.dtype)
         loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
         grad_hidden = torch.empty_like(hidden)
