@@ -13,6 +13,9 @@ import torch
 
 CACHE_VARIABLE: Final = "TORCHINDUCTOR_CACHE_DIR"
 _COMPILERS: Final = ("g++", "clang++")
+_MOST_SHAPES: Final = 128
+"""Each stage of a job has a shape of its own, and again with each smaller micro-batch that is
+tried. torch fails after eight, taking more for an oversight."""
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -31,7 +34,11 @@ def compiled(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _R
     Shapes are static and nothing falls back to Python by halves: what cannot be compiled whole
     fails at the first call.
     """
+    # Brings torch's compiler along, which takes seconds to import.
+    from torch._dynamo import config  # noqa: PLC0415
+
     keep_kernels()
+    config.recompile_limit = _MOST_SHAPES
     return torch.compile(function, dynamic=False, fullgraph=True)
 
 

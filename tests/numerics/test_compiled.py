@@ -11,7 +11,7 @@ from core.objectives import Architecture
 from core.spec import ModelShape
 from models.architectures import new_model
 from training.backpropagation import Backpropagation
-from training.compiling import CACHE_VARIABLE, can_compile
+from training.compiling import CACHE_VARIABLE, can_compile, compiled
 from training.execution import Execution, Precision
 from training.micro_batches import MicroBatch
 from training.muon import Muon
@@ -28,7 +28,7 @@ pytestmark = [
 
 
 def gradients(
-    shape: ModelShape, *, execution: Execution, num_positions: int | None
+    shape: ModelShape, *, execution: Execution, num_positions: int | None, causal: bool
 ) -> list[Tensor]:
     """Of a step of two parts; the loss comes first."""
     model = new_model(shape, seed=0)
@@ -46,15 +46,19 @@ def gradients(
             positions = torch.arange(num_positions).expand(2, -1).contiguous()
         labels = ids if positions is None else ids.gather(1, positions)
         weights = torch.full(labels.shape, 0.5 / labels.numel())
-        loss += passes.run(MicroBatch(ids, labels, weights, positions))
+        loss += passes.run(MicroBatch(ids, labels, weights, positions, causal=causal))
     return [loss, *(p.grad for p in model.parameters() if p.grad is not None)]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("architecture", ["decoder", "encoder"])
+@pytest.mark.parametrize(
+    ("architecture", "causal"), [("decoder", True), ("encoder", False), ("encoder", True)]
+)
 def test_compiled_passes_give_the_gradients_of_eager_ones(
     architecture: Architecture,
     precision: Precision,
+    *,
+    causal: bool,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -65,14 +69,21 @@ def test_compiled_passes_give_the_gradients_of_eager_ones(
     )  # fmt: skip
     plain = Execution("cpu", precision, micro_batch=2, threads=1)
     eager, kernels = (
-        gradients(
-            shape, execution=execution, num_positions=40 if architecture == "encoder" else None
-        )
+        gradients(shape, execution=execution, num_positions=None if causal else 40, causal=causal)
         for execution in (plain, replace(plain, compiled=True, attention="blocks"))
     )
     tolerance = 1e-5 if precision == "fp32" else 0.05
     for one, other in zip(eager, kernels, strict=True):
         assert (one - other).norm() <= tolerance * one.norm() + 1e-7
+
+
+def test_each_of_many_stages_and_smaller_micro_batches_is_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    doubled = compiled(lambda numbers: numbers * 2)
+    for shape in range(1, 11):  # torch gives up after eight
+        assert doubled(torch.ones(shape)).sum() == 2 * shape
 
 
 def test_compiled_muon_moves_as_eager_muon_does(
@@ -97,5 +108,5 @@ def test_compiled_muon_moves_as_eager_muon_does(
                 parameter.grad = torch.randn(parameter.shape, generator=generator)
             muon.step(1.0)
         moved.append([*(parameter.detach() for parameter in weights), *muon.state().values()])
-    for eager, compiled in zip(*moved, strict=True):
-        torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-5)
+    for eager, kernels in zip(*moved, strict=True):
+        torch.testing.assert_close(kernels, eager, rtol=1e-4, atol=1e-5)
