@@ -13,6 +13,8 @@ import argparse
 import contextlib
 import errno
 import json
+import os
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,6 +48,7 @@ from training.ranks import Ranks, joined_by_torchrun
 
 _BESIDE: Final = "beside the checkpoints"
 _SECONDS_BETWEEN_LINES: Final = 2.0
+_SECONDS_FOR_THE_FIRST_RANK: Final = 10.0
 _TOO_LITTLE_MEMORY: Final = (
     "There is not enough memory to train this model, not even on one sequence at a time; a smaller "
     "model or a shorter model.context_length needs less."
@@ -268,5 +271,16 @@ def _say(text: str) -> None:
 
 
 def _failed(message: str, code: ExitCode) -> ExitCode:
+    if os.environ.get("RANK", "0") != "0":
+        _give_the_first_rank_the_word()
     print(message, file=sys.stderr)  # noqa: T201 - a command prints
     return code
+
+
+def _give_the_first_rank_the_word() -> None:
+    """Most mistakes are met by every rank, and to read of them once is enough.
+
+    Once rank 0 has failed, torchrun ends the others; if it has not, it must be said here.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    time.sleep(_SECONDS_FOR_THE_FIRST_RANK)

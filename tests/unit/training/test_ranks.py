@@ -173,6 +173,14 @@ def test_two_ranks_go_back_together(dataset: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.exhaustive
+def test_a_mistake_that_every_rank_meets_is_told_once(dataset: Path, tmp_path: Path) -> None:
+    process = torchrun(make_spec("decoder", corpus=MIXTURE), [dataset], tmp_path)
+    _, errors = process.communicate()
+    assert process.returncode != ExitCode.DONE
+    assert errors.count("names 2 corpora, and 1 datasets are given") == 1
+
+
+@pytest.mark.exhaustive
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_rank_that_is_killed_takes_the_others_with_it_and_is_named(
