@@ -1,5 +1,9 @@
 """Forward and backward passes: their gradients, in fp32 and in bf16 over fp32 masters."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
@@ -93,3 +97,26 @@ def test_the_passes_leave_the_masters_alone(model: LanguageModel) -> None:
     after = model.state_dict()
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
     assert all(tensor.dtype == torch.float32 for tensor in after.values())
+
+
+EAGER_JOB = """
+import sys
+from core.spec import ModelShape, OptimizerSpec
+from models.architectures import new_model
+from training.backpropagation import Backpropagation
+from training.execution import Execution
+from training.optimizers import build_optimizer
+
+for description in sys.argv[1:]:
+    model = new_model(ModelShape.model_validate_json(description), seed=0)
+    build_optimizer(model, OptimizerSpec(learning_rate=0.01), precision=model.compute_dtype)
+    Backpropagation(model, execution=Execution("cpu", "bf16", 2, 1)).refresh()
+sys.exit("torch._dynamo" in sys.modules)
+"""
+
+
+def test_a_job_that_is_not_compiled_does_not_wait_for_torchs_compiler_to_be_imported() -> None:
+    root = Path(__file__).parents[3]
+    shapes = [shape.model_dump_json() for shape in SHAPES.values()]
+    done = subprocess.run([sys.executable, "-c", EAGER_JOB, *shapes], cwd=root, check=False)
+    assert done.returncode == 0
