@@ -22,9 +22,24 @@ _JOULES_PER_MICROJOULE: Final = 1e-6
 _JOULES_PER_MILLIJOULE: Final = 1e-3
 
 
-def energy_meter(device: torch.device) -> EnergyMeter | None:
-    """The meter of the device that a job runs on; None where it has none that we may read."""
-    return nvml_meter(device) if device.type == "cuda" else powercap_meter()
+def energy_meter(device: torch.device, *, ranks: int) -> EnergyMeter | None:
+    """The meter of what a job runs on; None where it has none that we may read.
+
+    Args:
+        device: Of one rank.
+        ranks: How many there are. The GPUs are those of their numbers; a CPU is shared by all.
+    """
+    if device.type != "cuda":
+        return powercap_meter()
+    return sum_of([nvml_meter(torch.device("cuda", rank)) for rank in range(ranks)])
+
+
+def sum_of(meters: Sequence[EnergyMeter | None]) -> EnergyMeter | None:
+    """A meter of all that these measure; None if one is missing, since less would be told."""
+    present = [meter for meter in meters if meter is not None]
+    if len(present) < len(meters):
+        return None
+    return lambda: sum(meter() for meter in present)
 
 
 class PowercapMeter:

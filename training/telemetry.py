@@ -84,7 +84,7 @@ class Telemetry:
             peak=peak_of(device, execution.compute_dtype, threads=execution.threads),
             device=device,
             ranks=execution.ranks,
-            meter=energy_meter(device),
+            meter=energy_meter(device, ranks=execution.ranks),
         )
 
     def of_step(self, *, num_tokens: int, seconds: float, data_seconds: float) -> dict[str, float]:

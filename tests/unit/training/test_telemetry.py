@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from training.energy import PowercapMeter, nvml_meter, powercap_meter
+from training.energy import PowercapMeter, nvml_meter, powercap_meter, sum_of
 from training.peak import Peak, flops_of_products, peak_of
 from training.telemetry import SECONDS_BETWEEN_SAMPLES, Stopwatch, Telemetry
 
@@ -134,6 +134,13 @@ def test_machine_without_counters_or_with_unreadable_ones_has_no_meter(tmp_path:
     assert powercap_meter(tmp_path / "absent") is None
     (tmp_path / "intel-rapl:0").mkdir()
     assert powercap_meter(tmp_path) is None
+
+
+def test_energy_of_several_devices_is_their_sum_or_not_told() -> None:
+    both = sum_of([lambda: 2.0, lambda: 3.0])
+    assert both is not None
+    assert both() == 5.0
+    assert sum_of([lambda: 2.0, None]) is None
 
 
 class BindingWithoutDriver(ModuleType):
