@@ -280,7 +280,7 @@ def _batch_tokens(
 
 def _optimizer(asked: OptimizerRequest, shape: ModelShape, batch_tokens: int) -> OptimizerSpec:
     by_rule = {
-        "learning_rate": default_learning_rate(shape, asked.name),
+        "learning_rate": default_learning_rate(shape, asked.name, batch_tokens=batch_tokens),
         "beta2": default_beta2(batch_tokens),
     }
     return OptimizerSpec(**{**by_rule, **asked.model_dump(exclude_none=True)})

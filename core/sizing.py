@@ -110,15 +110,31 @@ def default_batch_tokens(shape: ModelShape) -> int:
     return max(1, round(wanted / shape.context_length)) * shape.context_length
 
 
-def default_learning_rate(shape: ModelShape, optimizer: OptimizerName) -> float:
+def default_learning_rate(
+    shape: ModelShape, optimizer: OptimizerName, *, batch_tokens: int | None = None
+) -> float:
     """The peak rate, to three digits: ``0.5 * 0.0047 * (N / 108M)^(-1/3)``, at most 0.02, for Muon.
 
-    AdamW alone gets 0.15 of it: 0.00035 at 108M, and at 1.4M the 0.0015 that learned best of the
-    rates that were tried; the whole one learned next to nothing there (docs/log.md).
+    That is for the batch that suits the shape. A smaller one says less about where to go, and
+    Muon's steps are as long as before: its rate falls with the fourth root. An encoder, which
+    learns from the removed words alone, learns nothing but their frequencies for long otherwise
+    (docs/log.md).
+
+    AdamW alone gets 0.15 of the rule, for any batch: 0.00035 at 108M, and at 1.4M the 0.0015 that
+    learned best of the rates that were tried, on small batches; the whole one learned next to
+    nothing there.
+
+    Args:
+        shape: The model's.
+        optimizer: Which moves its matrices.
+        batch_tokens: Tokens a step; None: as many as suit the shape.
     """
-    rate = 0.5 * 0.0047 * math.pow(num_parameters(shape) / _REFERENCE_PARAMETERS, -1 / 3)
-    share = 1.0 if optimizer == "muon" else _ADAMW_RATE
-    return float(f"{share * min(rate, 0.02):.3g}")
+    rate = min(0.5 * 0.0047 * math.pow(num_parameters(shape) / _REFERENCE_PARAMETERS, -1 / 3), 0.02)
+    if optimizer == "adamw":
+        rate *= _ADAMW_RATE
+    elif batch_tokens is not None:
+        rate *= min(1.0, math.pow(batch_tokens / default_batch_tokens(shape), 1 / 4))
+    return float(f"{rate:.3g}")
 
 
 def default_beta2(batch_tokens: int) -> float:

@@ -11,7 +11,7 @@ from models.architectures import new_model
 from training.optimizers import build_optimizer
 
 pytestmark = pytest.mark.exhaustive
-NUM_STEPS = 30
+NUM_STEPS, BATCH_TOKENS = 30, 1024
 SHAPES: dict[str, tuple[int, int, int, int, int]] = {
     "wide": (1, 512, 4, 512, 32),
     "narrow": (2, 8, 1, 8, 32),
@@ -35,14 +35,14 @@ def test_a_shape_of_ones_own_learns_at_the_default_rate(
         ffn_width=ffn_width, context_length=context_length, vocab_size=256,
     )  # fmt: skip
     model = new_model(shape, seed=0)
-    rate = default_learning_rate(shape, optimizer_name)
+    rate = default_learning_rate(shape, optimizer_name, batch_tokens=BATCH_TOKENS)
     spec = OptimizerSpec(name=optimizer_name, learning_rate=rate, cautious_decay=True)
     optimizer = build_optimizer(model, spec, precision=torch.float32)
     generator = np.random.default_rng(0)
     losses = []
     for step in range(NUM_STEPS):
         # some tokens are far more frequent than others: what every text teaches first
-        drawn = 256 * generator.power(0.3, (1024 // context_length, context_length))
+        drawn = 256 * generator.power(0.3, (BATCH_TOKENS // context_length, context_length))
         ids = torch.from_numpy(drawn.astype(np.int64))
         weights = torch.full(ids.shape, 1 / ids.numel())
         loss = model.loss(ids, labels=ids.roll(-1, 1), weights=weights, positions=None)

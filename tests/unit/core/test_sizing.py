@@ -4,7 +4,14 @@ import pytest
 
 from core.objectives import CausalObjective, MaskedObjective, Stage, StagedObjective
 from core.presets import PRESETS
-from core.sizing import default_vocab_size, flops_per_token, largest_divisor, num_parameters
+from core.sizing import (
+    default_batch_tokens,
+    default_learning_rate,
+    default_vocab_size,
+    flops_per_token,
+    largest_divisor,
+    num_parameters,
+)
 from core.spec import Budget
 
 
@@ -69,3 +76,13 @@ def test_a_budget_of_seconds_has_no_number_of_steps() -> None:
 )
 def test_the_largest_divisor_within_a_limit(number: int, limit: int, expected: int) -> None:
     assert largest_divisor(number, limit=limit) == expected
+
+
+def test_muon_goes_slower_on_small_batches_and_no_faster_on_large_ones() -> None:
+    shape = PRESETS["encoder"]["tiny"].shape(vocab_size=4096)
+    usual = default_batch_tokens(shape)
+    rate = default_learning_rate(shape, "muon")
+    assert default_learning_rate(shape, "muon", batch_tokens=8 * usual) == rate
+    smaller = default_learning_rate(shape, "muon", batch_tokens=usual // 16)
+    assert smaller == pytest.approx(rate / 2, rel=0.01)
+    assert default_learning_rate(shape, "adamw", batch_tokens=usual // 16) < smaller
