@@ -24,6 +24,11 @@ MANIFEST_NAME: Final = "manifest.json"
 PRUNING_DELAY: Final = timedelta(minutes=2)
 """How long a checkpoint stays after it fell out of those that its job keeps: time to fetch it."""
 
+_NOT_CHECKED_YET: Final = (
+    ": its files are still being checked. Ask again once its status is complete, which the event "
+    "checkpoint.created tells (or checkpoint.failed why it never will be)."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredCheckpoint:
@@ -160,8 +165,15 @@ def require_complete(checkpoint: Checkpoint, *, param: str | None = None) -> Non
             ``checkpoint_processing``, ``checkpoint_failed``).
     """
     if checkpoint.status is not CheckpointStatus.COMPLETE:
+        said = (checkpoint.error or {}).get("message", "")
+        more = {
+            CheckpointStatus.QUEUED: _NOT_CHECKED_YET,
+            CheckpointStatus.PROCESSING: _NOT_CHECKED_YET,
+            CheckpointStatus.FAILED: f", and is not tried again. It said: {said}",
+        }
         raise Conflict(
-            f"Checkpoint {checkpoint.id!r} is {checkpoint.status.value}.",
+            f"Checkpoint {checkpoint.id!r} is {checkpoint.status.value}"
+            f"{more.get(checkpoint.status, '.')}",
             code=f"checkpoint_{checkpoint.status.value}",
             param=param,
         )

@@ -9,14 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from core.errors import BadData
 from core.lifecycle import AttemptOutcome, JobStatus
 from core.spec import JobSpec
 from db.repositories.metrics import MetricPoint
 from db.tables import Corpus, Job, Tokenizer
 from db.unit_of_work import UnitOfWork
-from services import attempts, job_needs, work
+from services import attempts, datasets, job_needs, work
 from services.attempts import Claim
 from services.doorbell import Doorbell
+from storage.base import Store
 
 _ENDINGS: Final[Mapping[AttemptOutcome, str]] = {
     AttemptOutcome.COMPLETED: "was completed",
@@ -26,6 +28,9 @@ _ENDINGS: Final[Mapping[AttemptOutcome, str]] = {
     AttemptOutcome.PREEMPTED: "was asked to leave",
     AttemptOutcome.ABANDONED: "was cut off",
 }
+
+_DATASET_LOST: Final = "The encoded text was lost or damaged in the store; it is made again."
+_ENERGY: Final = "system/energy_joules"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,41 @@ def wait_for_dataset(
     work.announce(uow, [task], doorbell=doorbell)
 
 
+def remake_datasets(
+    uow: UnitOfWork, claim: Claim, *, reason: str, store: Store, doorbell: Doorbell
+) -> None:
+    """The bytes of a job's datasets are lost or damaged: they are made again, and the job waits.
+
+    Once: a store that loses them a second time would lose them for ever.
+
+    Args:
+        uow: The transaction.
+        claim: Ours until now.
+        reason: What was found.
+        store: Where the bytes are, or were.
+        doorbell: Rings for those who make them.
+
+    Raises:
+        BadData: that was done before (``dataset_damaged``).
+    """
+    uow.work.require(claim.work_id, fence=claim.fence)
+    job = uow.jobs.get(claim.subject_id, lock=True)
+    if _DATASET_LOST in job.warnings:
+        raise BadData(
+            f"The encoded text was lost again after it had been made anew: {reason}",
+            code="dataset_damaged",
+            param="corpus",
+        )
+    corpora = job_needs.corpora_of(uow, job)
+    tokenizer = uow.tokenizers.get(job.tokenizer_id or "")
+    for corpus in corpora:
+        dataset = datasets.find(uow, corpus=corpus, tokenizer=tokenizer)
+        if dataset is not None:
+            datasets.delete(uow, dataset, store=store)
+    warn(uow, job, code="dataset_lost", message=_DATASET_LOST, data={"reason": reason})
+    wait_for_dataset(uow, claim, corpora=corpora, tokenizer=tokenizer, doorbell=doorbell)
+
+
 def advance(uow: UnitOfWork, claim: Claim, change: Advance) -> Job:
     """Write metrics, probes and progress; a step that is done again replaces its own."""
     uow.work.require(claim.work_id, fence=claim.fence)
@@ -188,4 +228,13 @@ def _usage(usage: Mapping[str, Any], change: Advance, *, tokens: int) -> dict[st
         "device_seconds": round(usage.get("device_seconds", 0.0) + change.device_seconds, 3),
         "tokens": usage.get("tokens", 0) + tokens,
         "flops": usage.get("flops", 0) + tokens * change.flops_per_token,
+        **_energy(usage, change),
     }
+
+
+def _energy(usage: Mapping[str, Any], change: Advance) -> dict[str, float]:
+    """What the device has used over all attempts; nothing where none has ever told it."""
+    told = [point.value for point in change.points if point.name == _ENERGY]
+    if not told and "energy_joules" not in usage:
+        return {}
+    return {"energy_joules": round(usage.get("energy_joules", 0.0) + sum(told), 1)}

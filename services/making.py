@@ -306,29 +306,35 @@ def _fail_subject(
     else:
         _become(subject, ResourceStatus.FAILED)
         subject.error = error
-    if isinstance(subject, Corpus):
-        _fail_corpus(uow, subject, error)
+        if isinstance(subject, Corpus):
+            _fail_corpus(uow, subject)
+        _tell_failure(uow, kind, subject, error)
     _fail_waiting(uow, kind, subject_id, message=message)
 
 
-def _fail_corpus(uow: UnitOfWork, corpus: Corpus, error: Mapping[str, Any]) -> None:
+def _tell_failure(
+    uow: UnitOfWork, kind: WorkKind, subject: Corpus | Tokenizer | Checkpoint, error: dict[str, Any]
+) -> None:
+    uow.record_event(
+        f"{kind}.failed",
+        message=error["message"],
+        level="error",
+        data={kind.value: subject.id, "error": error},
+    )
+
+
+def _fail_corpus(uow: UnitOfWork, corpus: Corpus) -> None:
     """What was made of it goes; the reconciler collects the bytes."""
     corpus.stage = None
     corpus.processing = None
     default = uow.tokenizers.find(corpus.default_tokenizer_id or "", lock=True)
     if default is not None:
         default.status = ResourceStatus.FAILED
-        default.error = dict(error)
+        default.error = corpus.error
     pieces.release(uow, corpus.id)
     for dataset in datasets.of_this_corpus_alone(uow, corpus):
         uow.datasets.delete(dataset)
     corpus.digest = None
-    uow.record_event(
-        "corpus.failed",
-        message=error["message"],
-        level="error",
-        data={"corpus": corpus.id, "error": dict(error)},
-    )
 
 
 def _fail_waiting(uow: UnitOfWork, kind: WorkKind, resource_id: str, *, message: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from core.errors import CheckpointDamaged, Conflict, NotFound, PretrainerError, Unavailable
+from core.errors import BadData, CheckpointDamaged, Conflict, NotFound, PretrainerError, Unavailable
 from core.lifecycle import ExitCode
 from core.spec import JobSpec
 from db.tables import Checkpoint, Corpus
@@ -26,6 +26,7 @@ from workers.supervision import Ending, supervise
 from workers.workplace import Workplace
 
 _RETRY_SECONDS: Final = 1.0
+_DATASET_DAMAGED: Final = "dataset_damaged"
 _log = logging.getLogger(__name__)
 
 
@@ -68,10 +69,15 @@ def _attempt(place: Workplace, claim: Claim, directory: Path, *, heartbeat: Hear
         heartbeat.stop()
         _fail(place, claim, error)
         return
-    datasets_here = [
-        str(place.store.materialise(prefix, cache=place.settings.cache_dir))
-        for prefix in assignment.dataset_prefixes
-    ]
+    try:
+        datasets_here = [
+            str(place.store.materialise(prefix, cache=place.settings.cache_dir))
+            for prefix in assignment.dataset_prefixes
+        ]
+    except NotFound as error:
+        heartbeat.stop()
+        _remake_datasets(place, claim, reason=error.message)
+        return
     book = ProgressBook(place, claim)
     child = Child(
         "workers.trainer_process",
@@ -243,8 +249,24 @@ def _end(place: Workplace, claim: Claim, ending: Ending) -> None:
         _succeed(place, claim, stop_reason=ending.result.get("stopped_for"))
     elif ending.exit_code == ExitCode.DISK_FULL and not ending.has_left:
         _make_room(place, claim)
+    elif ending.failure is not None and ending.failure.code == _DATASET_DAMAGED:
+        _remake_datasets(place, claim, reason=ending.failure.message)
     else:
         settle_unfinished(place, claim, ending, endings=job_outcomes)
+
+
+def _remake_datasets(place: Workplace, claim: Claim, *, reason: str) -> None:
+    _log.error("The encoded text of %s is lost: %s", claim.subject_id, reason)
+    with place.database.unit_of_work(claim.project_id, write=True) as uow:
+        try:
+            job_runs.remake_datasets(
+                uow, claim, reason=reason, store=place.store, doorbell=place.doorbell
+            )
+        except BadData as error:
+            job_outcomes.fail(
+                uow, claim, code=error.error_code, message=error.message, param=error.param
+            )
+        uow.commit()
 
 
 def _succeed(place: Workplace, claim: Claim, *, stop_reason: str | None) -> None:

@@ -188,6 +188,8 @@ def test_failed_corpus_fails_its_jobs_its_tokenizers_and_theirs(office: Office) 
         assert corpus.id in job.error["message"]
         assert office.events(job_id)[-1] == "job.failed"
     assert office.tokenizer(with_tokenizer.tokenizer_id or "").status is ResourceStatus.FAILED
+    failed = [type_ for type_ in office.events() if type_.endswith(".failed")]
+    assert sorted(failed) == ["corpus.failed", "job.failed", "job.failed", "tokenizer.failed"]
     assert office.try_claim("corpus", "train.1") is None
     with pytest.raises(Conflict) as refused:
         office.new_job(corpus.id)

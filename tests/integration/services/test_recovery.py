@@ -10,6 +10,7 @@ from core.errors import CheckpointDamaged, LeaseLost
 from core.lifecycle import JobStatus
 from core.processes import ProcessIdentity
 from core.settings import Settings
+from db.repositories.metrics import MetricPoint
 from services import attempts, checkpoints, job_changes, job_outcomes, job_runs, recovery
 from services.attempts import Claim
 from services.reconcile import Reconciler, free_leases_of_the_dead
@@ -215,6 +216,26 @@ def test_best_and_latest_checkpoint_follow_loss_and_step(office: Office) -> None
     latest = office.commit_checkpoint(claim, step=3, loss=2.5)
     assert office.job(job.id).best_checkpoint_id == best
     assert office.job(job.id).latest_checkpoint_id == latest
+
+
+def test_energy_that_a_device_tells_adds_up_and_is_left_out_where_none_does(
+    office: Office,
+) -> None:
+    job = office.new_job(office.ready_corpus().id)
+    claim = office.claim("train.1")
+    start(office, claim)
+    told = []
+    for step, joules in ((1, None), (2, 50.0), (3, None), (4, 25.5)):
+        points = [MetricPoint(step=step, tokens=step, name="train/loss", value=1.0)]
+        if joules is not None:
+            name = "system/energy_joules"
+            points.append(MetricPoint(step=step, tokens=step, name=name, value=joules))
+        with office.database.unit_of_work(write=True) as uow:
+            change = job_runs.Advance(step=step, tokens=step, points=points)
+            job_runs.advance(uow, claim, change)
+            uow.commit()
+        told.append(office.job(job.id).usage.get("energy_joules"))
+    assert told == [None, 50.0, 50.0, 75.5]
 
 
 def test_commit_whose_answer_was_lost_can_be_repeated(office: Office) -> None:

@@ -107,10 +107,14 @@ def test_a_damaged_folder_fails_with_a_reason_and_leaves_nothing(
             "architecture_not_supported",
         ),
     ):
+        with ready.database.unit_of_work() as uow:
+            events = uow.events.read_after(0, limit=1000)
+        told = [event.data for event in events if event.type == "checkpoint.failed"]
         assert checkpoint.status is CheckpointStatus.FAILED
         assert checkpoint.error is not None
         assert (checkpoint.error["code"], checkpoint.error["param"]) == (code, field)
         left = ready.directory / "store" / "checkpoints" / checkpoint.id
         assert not left.exists()
+        assert {"checkpoint": checkpoint.id, "error": checkpoint.error} in told
     with ready.database.unit_of_work() as uow:
         assert uow.tokenizers.count() == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -286,3 +287,28 @@ def test_corpus_whose_worker_was_killed_is_made_by_a_second_attempt(house: House
     assert house.run("corpus") == 0
     assert house.corpus(corpus.id).status is ResourceStatus.READY
     assert list(house.store.list(keys.corpus(corpus.id)))
+
+
+@on_sqlite
+@pytest.mark.parametrize("fate", ["gone", pytest.param("damaged", marks=pytest.mark.exhaustive)])
+def test_a_dataset_that_the_store_has_lost_is_made_again_once(ready: House, fate: str) -> None:
+    job = ready.new_job(ready.corpus_id, budget={"steps": 2})
+    for outcome in (JobStatus.QUEUED, JobStatus.FAILED):
+        (dataset,) = (ready.directory / "store" / "datasets").iterdir()
+        if fate == "damaged":
+            shard = dataset / "train-00000.tokens.bin"
+            shard.chmod(0o644)
+            shard.write_bytes(bytes(shard.stat().st_size))
+        else:
+            shutil.rmtree(dataset)
+        assert ready.run("train.1") == 0
+        assert ready.job(job.id).status is outcome, ready.job(job.id).error
+        if outcome is JobStatus.QUEUED:
+            assert ready.run("corpus") == 0
+    [notice] = [
+        event.data["notice"]["code"]
+        for event in ready.told(job.id)
+        if event.level == "warn" and event.data
+    ]
+    assert notice == "dataset_lost"
+    assert (ready.job(job.id).error or {})["code"] == "dataset_damaged"
