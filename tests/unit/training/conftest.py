@@ -28,6 +28,7 @@ from core.spec import (
 )
 from corpora.dataset_writer import DatasetWriter
 from corpora.vocabulary import SPECIAL_TOKENS
+from tests.one_thread import one_thread  # noqa: F401 - a fixture for all tests here
 from training.build import train
 from training.checkpoint import verify_checkpoint
 from training.execution import Execution
