@@ -107,6 +107,10 @@ MIXTURE = (
 )
 
 
+SILENT = EvaluationSpec(every_steps=5, max_tokens=1024)
+"""Asks the model for no words, which take as long as some ten of its steps."""
+
+
 def make_spec(architecture: Architecture, **changes: Any) -> JobSpec:
     fields: dict[str, Any] = {
         "corpus": "corpus",

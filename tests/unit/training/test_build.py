@@ -32,6 +32,7 @@ from tests.unit.training.conftest import (
     ARCHITECTURES,
     MIXTURE,
     NUM_STEPS,
+    SILENT,
     Architecture,
     Recorder,
     StopAfter,
@@ -131,7 +132,12 @@ OPTIMIZERS = {
 def test_every_objective_resumes_with_the_same_bits_under_every_optimizer(
     name: str, optimizer: str, dataset: Path, tmp_path: Path
 ) -> None:
-    spec = make_spec("decoder", objective=OBJECTIVES[name], optimizer=OPTIMIZERS[optimizer])
+    spec = make_spec(
+        "decoder",
+        objective=OBJECTIVES[name],
+        optimizer=OPTIMIZERS[optimizer],
+        evaluation=SILENT,
+    )
     in_parts = replace(decide_execution(spec), micro_batch=2)  # gradients are accumulated
     undisturbed, first, second = Recorder(), Recorder(), Recorder()
     run(spec, dataset, tmp_path / "a", execution=in_parts, reporter=undisturbed)

@@ -19,7 +19,7 @@ from core.errors import Diverged
 from core.spec import Budget, CheckpointSpec, JobSpec, OptimizerSpec, StartSpec
 from models.architectures import new_model
 from models.layers import Embedding
-from tests.unit.training.conftest import Recorder, StopAfter, make_spec, run, weights
+from tests.unit.training.conftest import SILENT, Recorder, StopAfter, make_spec, run, weights
 from training.checkpoint import load_tensors, verify_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_core")
@@ -62,7 +62,8 @@ def poisoned(watcher: Watcher, steps: range) -> Iterator[None]:
 
 
 def spec_of(**changes: Any) -> JobSpec:
-    return make_spec("decoder", budget=Budget(steps=NUM_STEPS), **changes)
+    fields = {"budget": Budget(steps=NUM_STEPS), "evaluation": SILENT, **changes}
+    return make_spec("decoder", **fields)
 
 
 def finite(watcher: Watcher) -> bool:
