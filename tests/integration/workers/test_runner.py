@@ -297,8 +297,9 @@ def test_a_dataset_that_the_store_has_lost_is_made_again_once(ready: House, fate
         (dataset,) = (ready.directory / "store" / "datasets").iterdir()
         if fate == "damaged":
             shard = dataset / "train-00000.tokens.bin"
-            shard.chmod(0o644)
-            shard.write_bytes(bytes(shard.stat().st_size))
+            num_bytes = shard.stat().st_size
+            shard.unlink()  # its bytes are every house's: written into, they would be lost to all
+            shard.write_bytes(bytes(num_bytes))
         else:
             shutil.rmtree(dataset)
         assert ready.run("train.1") == 0
