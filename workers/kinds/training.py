@@ -71,7 +71,7 @@ def _attempt(place: Workplace, claim: Claim, directory: Path, *, heartbeat: Hear
         return
     try:
         datasets_here = [
-            str(place.store.materialise(prefix, cache=place.settings.cache_dir))
+            place.store.materialise(prefix, cache=place.settings.cache_dir)
             for prefix in assignment.dataset_prefixes
         ]
     except NotFound as error:
@@ -79,21 +79,8 @@ def _attempt(place: Workplace, claim: Claim, directory: Path, *, heartbeat: Hear
         _remake_datasets(place, claim, reason=error.message)
         return
     book = ProgressBook(place, claim)
-    child = Child(
-        "workers.trainer_process",
-        directory / "training",
-        task={
-            "spec": assignment.spec.model_dump_json(),
-            "datasets": datasets_here,
-            "resume": None if resume is None else str(resume),
-            "initial": None if initial is None else str(initial),
-            "execution": assignment.execution,
-            "fence": claim.fence,
-            "provenance": assignment.provenance,
-        },
-        log=place.log_of(claim),
-        nice=place.settings.trainer_nice,
-        environment=engine_environment(place.settings.kernel_dir),
+    child = _start_trainer(
+        place, claim, assignment, directory, datasets=datasets_here, resume=resume, initial=initial
     )
     ending = supervise(
         child,
@@ -107,10 +94,35 @@ def _attempt(place: Workplace, claim: Claim, directory: Path, *, heartbeat: Hear
     if heartbeat.is_lost:
         return
     heartbeat.stop()
-    if ending.exit_code == ExitCode.OUT_OF_MEMORY:
-        _halve_micro_batch(place, claim)
-    else:
-        _end(place, claim, ending)
+    _end(place, claim, ending)
+
+
+def _start_trainer(
+    place: Workplace,
+    claim: Claim,
+    assignment: _Assignment,
+    directory: Path,
+    *,
+    datasets: Sequence[Path],
+    resume: Path | None,
+    initial: Path | None,
+) -> Child:
+    return Child(
+        "workers.trainer_process",
+        directory / "training",
+        task={
+            "spec": assignment.spec.model_dump_json(),
+            "datasets": [str(dataset) for dataset in datasets],
+            "resume": None if resume is None else str(resume),
+            "initial": None if initial is None else str(initial),
+            "execution": assignment.execution,
+            "fence": claim.fence,
+            "provenance": assignment.provenance,
+        },
+        log=place.log_of(claim),
+        nice=place.settings.trainer_nice,
+        environment=engine_environment(place.settings.kernel_dir),
+    )
 
 
 def _assignment(uow: UnitOfWork, claim: Claim, *, doorbell: Doorbell) -> _Assignment | None:
@@ -247,6 +259,8 @@ def _write_the_rest(book: ProgressBook, heartbeat: Heartbeat) -> None:
 def _end(place: Workplace, claim: Claim, ending: Ending) -> None:
     if ending.is_done:
         _succeed(place, claim, stop_reason=ending.result.get("stopped_for"))
+    elif ending.exit_code == ExitCode.OUT_OF_MEMORY:
+        _halve_micro_batch(place, claim)
     elif ending.exit_code == ExitCode.DISK_FULL and not ending.has_left:
         _make_room(place, claim)
     elif ending.failure is not None and ending.failure.code == _DATASET_DAMAGED:
