@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from models.architectures import empty_model, new_model
 from models.language_model import LanguageModel
 from training.background_saver import BackgroundSaver
 from training.backpropagation import Backpropagation
-from training.data import JobData, open_data, verify_data, vocabulary_for
+from training.data import JobData, Verification, open_data, vocabulary_for
 from training.dry_run import rehearse
 from training.examiner import Examiner
 from training.execution import Execution
@@ -82,7 +83,7 @@ def train(
     preparation = Stopwatch()
     reporter.phase("preparing" if resume is None else "recovering")
     data = open_data(spec, datasets)
-    ranks.of_first(verify_data, data)
+    verification = Verification(data) if ranks.rank == 0 else nullcontext()
     tokenizer = Tokenizer.from_str(data.tokenizer_json.decode())
     vocabulary = vocabulary_for(spec, tokenizer)
     loader = Loader(
@@ -129,17 +130,18 @@ def train(
     )
     if resume is not None:
         restore(resume, model=model, optimizer=optimizer, digests=data.digests)
-    backpropagation, execution = _rehearse_alike(
-        ranks,
-        partial(
-            rehearse,
-            model,
-            optimizer=optimizer,
-            batches=[loader.batch(step) for step in loader.first_steps(state.step)],
-            reporter=reporter,
-        ),
-        execution=execution,
-    )
+    with verification:
+        backpropagation, execution = _rehearse_alike(
+            ranks,
+            partial(
+                rehearse,
+                model,
+                optimizer=optimizer,
+                batches=[loader.batch(step) for step in loader.first_steps(state.step)],
+                reporter=reporter,
+            ),
+            execution=execution,
+        )
     state = replace(state, execution=execution)
     reporter.planned(_plan(spec, loader=loader, state=state))
     if loader.num_windows < spec.sequences_per_step:

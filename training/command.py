@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from core.deciding_metric import deciding_metric
 from core.errors import Diverged, InvalidRequest, PretrainerError, RankLost
 from core.findings import details_of
 from core.lifecycle import ExitCode, StopReason
@@ -120,8 +121,8 @@ def _train(given: argparse.Namespace, *, stop: StopSignal) -> StopReason | None:
                 provenance={},
                 ranks=ranks,
             )
-        if reason is StopReason.EARLY_STOPPING and ranks.rank == 0:
-            _say("held-out text became no easier: stopped early")
+        if ranks.rank == 0:
+            _say_result(out, spec, reason)
         return reason
 
 
@@ -175,7 +176,7 @@ def _reporter(
     if rank > 0:
         yield SilentReporter()
         return
-    terminal = TerminalReporter(out, keep_last=spec.checkpoints.keep_last)
+    terminal = TerminalReporter(out, spec)
     reporter = EventFileReporter(terminal, out.path)
     if mlflow is None:
         yield reporter
@@ -187,12 +188,13 @@ def _reporter(
 
 
 class TerminalReporter:
-    """Prints what happens, and keeps the newest checkpoints only."""
+    """Prints what happens, and keeps the newest and the best checkpoints only."""
 
-    def __init__(self, out: OutDirectory, *, keep_last: int) -> None:
-        """``keep_last`` checkpoints stay in ``out``."""
+    def __init__(self, out: OutDirectory, spec: JobSpec) -> None:
+        """As many stay in ``out`` as ``spec`` says."""
         self._out = out
-        self._keep_last = keep_last
+        self._kept = spec.checkpoints
+        self._metric = deciding_metric(spec.model.architecture)
         self._plan: Plan | None = None
         self._last_line = 0.0
 
@@ -234,14 +236,22 @@ class TerminalReporter:
             _say(f"    {filling.blank} -> {filling.text}")
 
     def checkpoint_saved(self, checkpoint: SavedCheckpoint) -> None:
-        """Say where it is, and delete the oldest beyond ``keep_last``."""
+        """Say where it is, and delete what nobody needs any more."""
         _say(f"saved {checkpoint.path}")
-        self._out.keep_last(self._keep_last)
+        self._out.keep(last=self._kept.keep_last, best=self._kept.keep_best, metric=self._metric)
 
     def notice(self, *, code: str, message: str, data: Mapping[str, Any]) -> None:
         """Print the message."""
         del code, data
         _say(message)
+
+
+def _say_result(out: OutDirectory, spec: JobSpec, reason: StopReason | None) -> None:
+    if reason is StopReason.EARLY_STOPPING:
+        _say("held-out text became no easier: stopped early")
+    best, newest = out.best_first(deciding_metric(spec.model.architecture))[:1], out.newest()
+    if best and best[0] != newest:
+        _say(f"the best on held-out text: {best[0]}")
 
 
 def _about_files(error: OSError, out: Path) -> tuple[str, ExitCode]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
+from types import TracebackType
+from typing import Self
 
 from tokenizers import Tokenizer
 
@@ -80,14 +82,52 @@ def verify_data(data: JobData) -> None:
         for shard in split.shards
         for file in shard.files.values()
     ]
-    with ThreadPoolExecutor() as readers:
-        found = readers.map(_sha256, [path for path, _ in files])
-        for (path, expected), sha256 in zip(files, found, strict=True):
-            if sha256 != expected:
-                raise BadData(
-                    f"dataset file {path}: has other bytes than were written",
-                    code="dataset_damaged",
-                )
+    for path, expected in files:
+        if _sha256(path) != expected:
+            raise BadData(
+                f"dataset file {path}: has other bytes than were written", code="dataset_damaged"
+            )
+
+
+class Verification:
+    """Reads every byte of the datasets while the model is made and rehearsed.
+
+    A context around what is first to read them: at its end they are known to be sound, and what
+    damaged ones did there is not taken for a fault of ours.
+    """
+
+    def __init__(self, data: JobData) -> None:
+        """Begin; a process that ends before does not wait for it."""
+        self._error: Exception | None = None
+        self._reader = Thread(target=self._verify, args=(data,), name="verify", daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        """Nothing is known yet."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Wait until all is read.
+
+        Raises:
+            BadData: a file has other bytes than were written.
+            OSError: it cannot be read.
+        """
+        del kind, trace
+        self._reader.join()
+        if self._error is not None:
+            raise self._error from error
+
+    def _verify(self, data: JobData) -> None:
+        try:
+            verify_data(data)
+        except (BadData, OSError) as error:
+            self._error = error
 
 
 def _sha256(path: Path) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from core.deciding_metric import DecidingMetric
 from core.errors import BadData, CheckpointDamaged, Conflict
 from training.checkpoint import read_manifest
 
@@ -47,10 +48,17 @@ class OutDirectory:
         """The last of them."""
         return next(reversed(self.checkpoints()), None)
 
-    def keep_last(self, count: int) -> None:
-        """Delete all but so many."""
-        for old in self.checkpoints()[:-count]:
-            shutil.rmtree(old)
+    def best_first(self, metric: DecidingMetric) -> list[Path]:
+        """Whole checkpoints, the best first; of equals, the one that has learned longest."""
+        newest_first = reversed(self.checkpoints())
+        return sorted(newest_first, key=lambda path: metric.order(read_manifest(path).metrics))
+
+    def keep(self, *, last: int, best: int, metric: DecidingMetric) -> None:
+        """Delete all but the last ones and the best ones."""
+        kept = {*self.checkpoints()[-last:], *self.best_first(metric)[:best]}
+        for path in self.checkpoints():
+            if path not in kept:
+                shutil.rmtree(path)
 
     def refuse_strangers(self, *, spec_sha256: str, is_resumed: bool) -> None:
         """Whoever begins does so in a directory of its own.
@@ -58,17 +66,15 @@ class OutDirectory:
         Raises:
             Conflict: there are checkpoints of another spec, or of a run that does not go on.
         """
+        for path in self.checkpoints():
+            if read_manifest(path).spec_sha256 != spec_sha256:
+                raise Conflict(f"{path} is of another spec. Give another --out.")
         newest = self.newest()
-        if newest is None:
-            return
-        if not is_resumed:
+        if newest is not None and not is_resumed:
             raise Conflict(
                 f"{self.path} holds checkpoints already. Go on from the last one with --resume "
                 f"{newest}, or give another --out."
             )
-        for path in self.checkpoints():
-            if read_manifest(path).spec_sha256 != spec_sha256:
-                raise Conflict(f"{path} is of another spec. Give another --out.")
 
     def _named(self) -> list[Path]:
         return [path for path in self.path.iterdir() if _CHECKPOINT.fullmatch(path.name)]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from core.deciding_metric import deciding_metric
 from core.lifecycle import ExitCode, StopReason
 from core.objectives import CausalObjective
 from core.spec import (
@@ -227,9 +228,7 @@ def test_a_shard_with_other_bytes_is_not_trained_on(dataset: Path, tmp_path: Pat
     spec = write_spec(tmp_path / "spec.json", num_steps=1)
     copy = shutil.copytree(dataset, tmp_path / "copy")
     shard = copy / "train-00000.tokens.bin"
-    tokens = bytearray(shard.read_bytes())
-    tokens[100] ^= 1
-    shard.write_bytes(tokens)
+    shard.write_bytes(b"\xff" * shard.stat().st_size)  # ids that the model has no rows for
     code, errors = told(spec, "--dataset", copy, "--out", tmp_path / "out")
     assert code == ExitCode.BAD_DATA
     assert str(shard) in errors
@@ -246,9 +245,10 @@ def test_a_run_writes_over_no_other_ones_checkpoints(dataset: Path, tmp_path: Pa
     elsewhere = tmp_path / "elsewhere"
     assert told(other, "--dataset", dataset, "--out", elsewhere) == (ExitCode.DONE, "")
     (resume,) = elsewhere.glob("step-*")
-    code, errors = told(other, "--dataset", dataset, "--out", out, "--resume", resume)
-    assert code == ExitCode.BAD_DATA
-    assert "another spec" in errors
+    for given in ([], ["--resume", resume]):
+        code, errors = told(other, "--dataset", dataset, "--out", out, *given)
+        assert code == ExitCode.BAD_DATA
+        assert "another spec" in errors
 
 
 def test_two_runs_cannot_write_into_one_directory(dataset: Path, tmp_path: Path) -> None:
@@ -273,8 +273,20 @@ def test_later_attempts_checkpoints_are_newer_whatever_their_step(tmp_path: Path
         )
     out = OutDirectory(tmp_path)
     assert out.next_fence() == 3
-    out.keep_last(2)
+    out.keep(last=2, best=0, metric=deciding_metric("decoder"))
     assert [path.name for path in out.checkpoints()] == ["step-00000040-f1", "step-00000030-f2"]
+
+
+def test_the_best_checkpoint_stays_however_many_come_after_it(tmp_path: Path) -> None:
+    metric = deciding_metric("decoder")
+    out = OutDirectory(tmp_path)
+    for step, bits in ((10, 2.5), (20, 2.0), (30, 2.2), (40, 2.1), (50, None)):
+        metrics = {} if bits is None else {metric.name: bits}
+        save_checkpoint(
+            tmp_path, step=step, tokens=0, fence=1, spec_sha256="", metrics=metrics, files={}
+        )
+        out.keep(last=1, best=1, metric=metric)
+    assert [path.name for path in out.checkpoints()] == ["step-00000020-f1", "step-00000050-f1"]
 
 
 LITTLE_MEMORY = """
