@@ -121,10 +121,14 @@ def test_numbers_that_are_all_the_same_leave_room_for_rounding() -> None:
 def test_going_back_halves_the_rate_and_is_not_done_for_ever() -> None:
     guard = after(Guard(), [*around(3.0, 10), *[NAN] * 8])
     for _ in range(MAX_ROLLBACKS):
-        guard = guard.rolled_back(best_loss=3.0)
-        assert not guard.has_lost_its_way
+        assert guard.has_lost_its_way
+        back = guard.rolled_back(best_loss=3.0)
+        assert back.num_skipped == guard.num_skipped
+        assert not back.has_lost_its_way
+        recovered = after(back, around(3.0, 64))
+        assert not recovered.has_lost_its_way
+        guard = after(recovered, around(9.0, 64))
     assert guard.rate_factor == 0.5**MAX_ROLLBACKS
-    assert guard.num_skipped == 8
     with pytest.raises(Diverged, match="learning_rate"):
         guard.rolled_back(best_loss=3.0)
 
