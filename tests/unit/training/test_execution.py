@@ -50,10 +50,6 @@ def test_a_micro_batch_divides_the_step_and_fits_the_caches_of_a_cpu(
     assert decide_execution(spec(sequences=2, context_length=4096)).micro_batch == 1
 
 
-def test_the_same_job_is_always_executed_the_same_way() -> None:
-    assert decide_execution(spec()) == decide_execution(spec())
-
-
 def test_fp32_is_obeyed_whatever_the_machine_has() -> None:
     assert decide_execution(spec(precision="fp32")).precision == "fp32"
 
