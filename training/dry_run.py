@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 import torch
@@ -30,7 +31,7 @@ def rehearse(
     execution: Execution,
     reporter: Reporter,
 ) -> tuple[Backpropagation, Execution]:
-    """Try one micro-batch of each of ``batches``, and settle for what this machine can do.
+    """Try a micro-batch of each of ``batches``, and settle for what this machine can do.
 
     Compiles the kernels, if the job is to be compiled; the optimizer's on a GPU alone, since a CPU
     spends their time in matrix products, which stay what they are (docs/log.md). Changes nothing:
@@ -53,7 +54,7 @@ def rehearse(
     while True:
         backpropagation = Backpropagation(model, execution=execution)
         try:
-            _run(backpropagation, batches, size=execution.micro_batch, device=model.device)
+            _run(backpropagation, batches, execution=execution, device=model.device)
             optimizer.rehearse(compile_it=execution.compiled and execution.device == "cuda")
         except RuntimeError as error:
             lesser = _lesser(
@@ -76,12 +77,18 @@ def rehearse(
 
 
 def _run(
-    backpropagation: Backpropagation, batches: Sequence[Batch], *, size: int, device: torch.device
+    backpropagation: Backpropagation,
+    batches: Sequence[Batch],
+    *,
+    execution: Execution,
+    device: torch.device,
 ) -> None:
-    backpropagation.refresh()
+    """One micro-batch of each batch, and of each replica."""
     for batch in batches:
-        parts = micro_batches(batch, size=size, num_labels=batch.num_labels, device=device)
-        backpropagation.run(next(parts))
+        parts = micro_batches(
+            batch, size=execution.micro_batch, num_labels=batch.num_labels, device=device
+        )
+        backpropagation.run(islice(parts, execution.replicas))
     if device.type == "cuda":
         torch.cuda.synchronize(device)  # so that its errors come here
 

@@ -6,7 +6,6 @@ Never by a stopwatch: the same job on the same kind of machine must give the sam
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,11 +14,12 @@ from typing import Any, Final, Literal
 import torch
 
 from core.errors import InvalidRequest
-from core.sizing import flops_per_token, largest_divisor
+from core.sizing import flops_per_token, largest_divisor, num_parameters
 from core.spec import JobSpec, ModelShape
 from corpora.objectives import has_document_mask
 from models.attention import Kernel
 from training.compiling import can_compile
+from training.host import host_memory, num_cores
 
 DeviceKind = Literal["cpu", "cuda"]
 Precision = Literal["fp32", "bf16"]
@@ -29,6 +29,9 @@ _CPU_MICRO_BATCH_TOKENS: Final = 1024
 """Tokens whose activations stay in the caches of a CPU while a layer works on them."""
 _CUDA_ACTIVATION_SHARE: Final = 0.4
 """Of the device's memory; the rest is for weights, gradients, the optimizer and fragmentation."""
+_REPLICAS_SHARE: Final = 1 / 16
+"""Of a host's memory, for gradients that replicas have beside the model's own."""
+_FP32_BYTES: Final = 4
 _PEAK_FLOPS: Final[Mapping[DeviceKind, float]] = {"cpu": 2e11, "cuda": 4e14}
 """Of a CPU's core or a GPU, in bf16: what a device of this kind does in a second at best."""
 _SECONDS_WORTH_COMPILING: Final = 60.0
@@ -51,6 +54,8 @@ class Execution:
     attention: Kernel = "sdpa"
     ranks: int = 1
     """Processes that share every step, each with a device, or a part of the CPU, of its own."""
+    replicas: int = 1
+    """Micro-batches that go through the model at once, with ``threads // replicas`` each."""
 
     @classmethod
     def from_json(cls, recorded: Mapping[str, Any]) -> Execution:
@@ -99,7 +104,7 @@ def decide_execution(
             param="precision",
         )
     precision: Precision = "bf16" if has_bf16 and spec.precision != "fp32" else "fp32"
-    threads = max(1, _num_cores() // num_ranks)
+    threads = max(1, num_cores() // num_ranks)
     num_peaks = num_ranks * (threads if device == "cpu" else 1)
     compiled = (
         _gains_by_compiling(device, precision)
@@ -107,10 +112,11 @@ def decide_execution(
         >= _SECONDS_WORTH_COMPILING
         and can_compile()
     )
+    micro_batch = _micro_batch(spec, device, num_ranks=num_ranks)
     return Execution(
         device=device,
         precision=precision,
-        micro_batch=_micro_batch(spec, device, num_ranks=num_ranks),
+        micro_batch=micro_batch,
         threads=threads,
         compiled=compiled,
         attention=attention_kernel(
@@ -120,6 +126,14 @@ def decide_execution(
             compiled=compiled,
         ),
         ranks=num_ranks,
+        replicas=1
+        if device == "cuda" or compiled
+        else _num_replicas(
+            spec,
+            threads=threads,
+            num_parts=spec.sequences_per_step // num_ranks // micro_batch,
+            num_ranks=num_ranks,
+        ),
     )
 
 
@@ -195,11 +209,13 @@ def _micro_batch(spec: JobSpec, device: DeviceKind, *, num_ranks: int) -> int:
     return largest_divisor(spec.sequences_per_step // num_ranks, limit=limit)
 
 
+def _num_replicas(spec: JobSpec, *, threads: int, num_parts: int, num_ranks: int) -> int:
+    """As many as have equal shares of cores and of micro-batches, and room for their gradients."""
+    gradients = _FP32_BYTES * num_parameters(spec.model)
+    room = int(_REPLICAS_SHARE * host_memory() / num_ranks / gradients)
+    return largest_divisor(math.gcd(threads, num_parts), limit=1 + room)
+
+
 def activation_bytes_per_token(shape: ModelShape) -> int:
     """What the backward pass waits for, in fp32, rounded up: about 16 D and 4 F a layer."""
-    return 4 * shape.layers * (16 * shape.width + 4 * shape.ffn_width)
-
-
-def _num_cores() -> int:
-    """The cores that this process may use, which containers limit below the machine's."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return _FP32_BYTES * shape.layers * (16 * shape.width + 4 * shape.ffn_width)

@@ -187,15 +187,13 @@ class TrainingLoop:
 
     def _backpropagate(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         """The loss of a step and its gradients: of micro-batches and of ranks, added up."""
-        loss_sum = torch.zeros((), device=self._model.device)
-        self._backpropagation.refresh()
-        for part in micro_batches(
+        parts = micro_batches(
             batch,
             size=self.state.execution.micro_batch,
             num_labels=self._ranks.total(batch.num_labels),
             device=self._model.device,
-        ):
-            loss_sum += self._backpropagation.run(part)
+        )
+        loss_sum = self._backpropagation.run(parts)
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         self._ranks.add_up([*gradients, loss_sum])
         return loss_sum, gradients

@@ -7,8 +7,6 @@ more than it has does not refuse, it stops answering and then kills a process of
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Final
 
 import torch
@@ -17,16 +15,12 @@ from core.errors import InvalidRequest
 from core.sizing import num_parameters
 from core.spec import JobSpec, OptimizerName
 from training.execution import Execution
+from training.host import host_memory
 
 _FP32_EACH: Final[dict[OptimizerName, int]] = {"muon": 3, "adamw": 4}
 """A weight, its gradient and its moments. Muon's has one; AdamW's part of it is left out, so that
 this stays below what is needed."""
 _BYTES: Final = 4
-_LIMITS: Final = (
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
-"""Of a container, by the second and the first version of control groups."""
 
 
 def require_memory(spec: JobSpec, *, execution: Execution) -> None:
@@ -54,14 +48,3 @@ def require_memory(spec: JobSpec, *, execution: Execution) -> None:
             code="out_of_memory",
             param="model",
         )
-
-
-def host_memory(limits: tuple[Path, ...] = _LIMITS) -> int:
-    """The bytes that this process may have: the machine's, or its container's."""
-    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    for limit in limits:
-        try:
-            found.append(int(limit.read_text()))
-        except (OSError, ValueError):  # there is none of this version, or it says "max"
-            continue
-    return min(found)

@@ -92,14 +92,12 @@ def gradients(shape: ModelShape, execution: Execution, *, has_documents: bool) -
     ids = torch.randint(0, shape.vocab_size, (4, shape.context_length), generator=generator)
     documents = (torch.arange(shape.context_length) // 100).expand(4, -1).int().contiguous()
     passes = Backpropagation(model, execution=execution)
-    passes.refresh()
-    passes.run(
-        MicroBatch(
-            input_ids=ids.to(device),
-            labels=ids.roll(-1, 1).to(device),
-            weights=torch.full(ids.shape, 1 / ids.numel(), device=device),
-            positions=None,
-            documents=documents.to(device) if has_documents else None,
-        )
+    part = MicroBatch(
+        input_ids=ids.to(device),
+        labels=ids.roll(-1, 1).to(device),
+        weights=torch.full(ids.shape, 1 / ids.numel(), device=device),
+        positions=None,
+        documents=documents.to(device) if has_documents else None,
     )
+    passes.run([part])
     return [p.grad.cpu() for p in model.parameters() if p.grad is not None]

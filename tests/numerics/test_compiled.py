@@ -37,8 +37,7 @@ def gradients(
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
     passes = Backpropagation(model, execution=execution)
-    passes.refresh()
-    loss = torch.zeros(())
+    parts = []
     for _ in range(2):
         ids = torch.randint(0, shape.vocab_size, (2, shape.context_length), generator=generator)
         positions = None
@@ -46,7 +45,8 @@ def gradients(
             positions = torch.arange(num_positions).expand(2, -1).contiguous()
         labels = ids if positions is None else ids.gather(1, positions)
         weights = torch.full(labels.shape, 0.5 / labels.numel())
-        loss += passes.run(MicroBatch(ids, labels, weights, positions, causal=causal))
+        parts.append(MicroBatch(ids, labels, weights, positions, causal=causal))
+    loss = passes.run(parts)
     return [loss, *(p.grad for p in model.parameters() if p.grad is not None)]
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,9 +54,8 @@ def gradients(model: LanguageModel) -> dict[str, Tensor]:
 
 def run(model: LanguageModel, precision: Precision, *, times: int = 1) -> dict[str, Tensor]:
     passes = Backpropagation(model, execution=Execution("cpu", precision, 2, 1))
-    passes.refresh()
     for _ in range(times):
-        passes.run(part(model))
+        passes.run([part(model)])
     return gradients(model)
 
 
@@ -76,19 +76,45 @@ def test_a_refresh_takes_over_what_the_optimizer_has_made_of_the_weights(
     model: LanguageModel,
 ) -> None:
     passes = Backpropagation(model, execution=Execution("cpu", "bf16", 2, 1))
-    passes.refresh()
-    passes.run(part(model))
+    passes.run([part(model)])
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(1.5)
-    passes.refresh()
-    assert passes.run(part(model)) == run_loss(model)
+    assert passes.run([part(model)]) == run_loss(model)
 
 
 def run_loss(model: LanguageModel) -> Tensor:
     passes = Backpropagation(model, execution=Execution("cpu", "bf16", 2, 1))
-    passes.refresh()
-    return passes.run(part(model))
+    return passes.run([part(model)])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_replicas_add_up_to_the_gradients_of_one_and_always_to_the_same_bits(
+    model: LanguageModel, precision: Precision
+) -> None:
+    parts = [part(model, seed=seed) for seed in range(7)]
+    found = []
+    for num_replicas in (1, 3, 3):
+        execution = Execution("cpu", precision, 2, 3, replicas=num_replicas)
+        passes = Backpropagation(model, execution=execution)
+        passes.run(parts)
+        model.zero_grad()  # the second step starts from nothing, in the replicas too
+        loss = passes.run(parts)
+        found.append({**gradients(model), "loss": loss})
+    alone, together, again = found
+    for name, gradient in together.items():
+        torch.testing.assert_close(gradient, alone[name], rtol=1e-4, atol=1e-6)
+        assert torch.equal(gradient, again[name]), name
+
+
+def test_an_error_of_one_replica_is_heard_when_none_is_at_work_any_more(
+    model: LanguageModel,
+) -> None:
+    good, bad = part(model), part(model)
+    bad = replace(bad, input_ids=bad.input_ids + model.shape.vocab_size)
+    passes = Backpropagation(model, execution=Execution("cpu", "fp32", 2, 2, replicas=2))
+    with pytest.raises(IndexError):
+        passes.run([bad, good, good, good])
 
 
 def test_the_passes_leave_the_masters_alone(model: LanguageModel) -> None:
@@ -110,7 +136,7 @@ from training.optimizers import build_optimizer
 for description in sys.argv[1:]:
     model = new_model(ModelShape.model_validate_json(description), seed=0)
     build_optimizer(model, OptimizerSpec(learning_rate=0.01), precision=model.compute_dtype)
-    Backpropagation(model, execution=Execution("cpu", "bf16", 2, 1)).refresh()
+    Backpropagation(model, execution=Execution("cpu", "bf16", 2, 2, replicas=2))
 sys.exit("torch._dynamo" in sys.modules)
 """
 

@@ -50,6 +50,26 @@ def test_a_micro_batch_divides_the_step_and_fits_the_caches_of_a_cpu(
     assert decide_execution(spec(sequences=2, context_length=4096)).micro_batch == 1
 
 
+@pytest.mark.parametrize(
+    ("cores", "sequences", "memory", "replicas"),
+    [
+        (8, 32, 2**40, 8),
+        (8, 8, 2**40, 2),  # two micro-batches a step
+        (6, 32, 2**40, 2),  # eight of them: with six replicas two would wait for the rest
+        (8, 32, 2**14, 1),
+        (1, 32, 2**40, 1),
+    ],
+)
+def test_an_eager_cpu_has_replicas_with_equal_shares_and_room_for_their_gradients(
+    monkeypatch: pytest.MonkeyPatch, cores: int, sequences: int, memory: int, replicas: int
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(execution_module, "num_cores", lambda: cores)
+    monkeypatch.setattr(execution_module, "host_memory", lambda: memory)
+    execution = decide_execution(spec(sequences=sequences, precision="fp32"))
+    assert (execution.threads, execution.replicas) == (cores, replicas)
+
+
 def test_fp32_is_obeyed_whatever_the_machine_has() -> None:
     assert decide_execution(spec(precision="fp32")).precision == "fp32"
 
@@ -130,7 +150,8 @@ def test_kernels_are_compiled_for_a_minute_of_work_and_not_for_less() -> None:
 def test_a_machine_without_a_compiler_trains_without(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = decide_execution(spec(), num_steps=10**9)
     monkeypatch.setattr(execution_module, "can_compile", lambda: False)
-    eager = replace(compiled, compiled=False, attention="sdpa")
+    eager = decide_execution(spec(), num_steps=1)
+    assert not eager.compiled
     assert decide_execution(spec(), num_steps=10**9) == eager
     assert keep_execution([compiled], spec=spec(), num_steps=10**9) == eager
 

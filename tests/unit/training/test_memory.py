@@ -6,7 +6,8 @@ from core.errors import InvalidRequest
 from core.spec import JobSpec
 from tests.unit.training.conftest import Recorder, make_spec, run
 from training.execution import Execution
-from training.memory import host_memory, require_memory
+from training.host import host_memory
+from training.memory import require_memory
 
 
 def of_size(spec: JobSpec, **shape: int) -> JobSpec:
