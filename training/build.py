@@ -15,23 +15,19 @@ from tokenizers import Tokenizer
 from core.lifecycle import StopReason
 from core.sizing import flops_per_token, num_parameters
 from core.spec import JobSpec
-from models.architectures import empty_model, new_model
-from models.language_model import LanguageModel
 from training.background_saver import BackgroundSaver
 from training.backpropagation import Backpropagation
-from training.data import JobData, Verification, open_data, vocabulary_for
+from training.beginning import from_checkpoint, from_step_0
+from training.data import Verification, open_data, vocabulary_for
 from training.dry_run import rehearse
 from training.examiner import Examiner
 from training.execution import Execution
-from training.initial import take_initial_weights
 from training.loader import Loader
 from training.loop import TrainingLoop
 from training.memory import require_memory
-from training.optimizers import Optimizer, build_optimizer
 from training.ports import Plan, Reporter, StopSignal
 from training.ranks import ALONE, Ranks
-from training.rollback import Rollback, firm_ground, kept_initial
-from training.saving import Saver, restore, starting_state
+from training.saving import Saver, starting_state
 from training.state import TrainingState
 from training.telemetry import Stopwatch, Telemetry
 
@@ -105,31 +101,17 @@ def train(
         settled=execution,
         reporter=reporter,
     )
-    if resume is not None:
-        initial = initial or kept_initial(resume)
     execution = state.execution
     require_memory(spec, execution=execution)
     execution.prepare()
     # torch's own is seeded by chance; checkpoints hold it, and those of equal jobs shall be equal
     torch.manual_seed(spec.seed)
-    model = _first_model(spec, initial, data=data) if resume is None else empty_model(spec.model)
-    model.to(execution.torch_device)
-    model.compute_dtype = execution.compute_dtype
-    optimizer = build_optimizer(model, spec.optimizer, precision=execution.compute_dtype)
-    rollback = Rollback(
-        model=model,
-        optimizer=optimizer,
-        digests=data.digests,
-        initial=initial,
-        begin_again=partial(
-            _begin_again, spec, initial, data=data, model=model, optimizer=optimizer
-        ),
-        to=None
-        if resume is None
-        else firm_ground(resume, state, initial=initial, has_fresh_weights=spec.start is None),
-    )
-    if resume is not None:
-        restore(resume, model=model, optimizer=optimizer, digests=data.digests)
+    if resume is None:
+        model, optimizer, rollback = from_step_0(spec, initial, data=data, execution=execution)
+    else:
+        model, optimizer, rollback = from_checkpoint(
+            resume, state, spec=spec, initial=initial, data=data
+        )
     with verification:
         backpropagation, execution = _rehearse_alike(
             ranks,
@@ -203,27 +185,6 @@ def _rehearse_alike(
             return backpropagation, settled
         least = next((other for other in by_rank if not other.compiled), settled)
         execution = replace(least, micro_batch=min(other.micro_batch for other in by_rank))
-
-
-def _first_model(spec: JobSpec, initial: Path | None, *, data: JobData) -> LanguageModel:
-    """The model of step 0."""
-    model = new_model(spec.model, seed=spec.seed)
-    take_initial_weights(model, initial, spec=spec, tokenizer_json=data.tokenizer_json)
-    return model
-
-
-def _begin_again(
-    spec: JobSpec,
-    initial: Path | None,
-    *,
-    data: JobData,
-    model: LanguageModel,
-    optimizer: Optimizer,
-) -> None:
-    """Give a model and its optimizer what they had at step 0."""
-    model.load_state_dict(_first_model(spec, initial, data=data).state_dict())
-    fresh = build_optimizer(model, spec.optimizer, precision=model.compute_dtype)
-    optimizer.load_state(fresh.state())
 
 
 def _plan(spec: JobSpec, *, loader: Loader, state: TrainingState) -> Plan:

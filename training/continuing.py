@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from corpora.vocabulary import END_OF_TEXT, PAD, Vocabulary
-from training.evaluation import LanguageModel
+from training.evaluation import Scorer
 from training.ports import Continuation
 
 NEW_TOKENS: Final = 32
@@ -23,7 +23,7 @@ _LENGTH_MULTIPLE: Final = 64
 
 @torch.no_grad()
 def continue_prompts(
-    model: LanguageModel,
+    model: Scorer,
     prompts: Sequence[str],
     *,
     tokenizer: Tokenizer,

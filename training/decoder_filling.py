@@ -28,7 +28,7 @@ from corpora.vocabulary import (
     Vocabulary,
 )
 from training.blanks import GAP, Blank
-from training.evaluation import LanguageModel
+from training.evaluation import Scorer
 from training.ports import Candidate, Filling
 
 NUM_CANDIDATES: Final = 5
@@ -46,7 +46,7 @@ class DecoderFiller:
     ends before the next one.
     """
 
-    model: LanguageModel
+    model: Scorer
     tokenizer: Tokenizer
     vocabulary: Vocabulary
     context_length: int

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 
 from corpora.vocabulary import CLS, MASK, SEP, Vocabulary
 from training.blanks import GAP, Blank
-from training.evaluation import LanguageModel
+from training.evaluation import Scorer
 from training.ports import Candidate, Filling
 
 NUM_CANDIDATES: Final = 5
@@ -43,7 +43,7 @@ class EncoderFiller:
     (PLL-word-l2r, arXiv 2305.10588).
     """
 
-    model: LanguageModel
+    model: Scorer
     tokenizer: Tokenizer
     vocabulary: Vocabulary
     context_length: int

@@ -41,7 +41,7 @@ _MOST_SCORES: Final = 2**28
 """Of a batch, 1 GiB in fp32: training never holds them all, so its micro-batch may be too large."""
 
 
-class LanguageModel(Protocol):
+class Scorer(Protocol):
     """A network that scores tokens."""
 
     def logits(self, input_ids: Tensor, *, positions: Tensor | None) -> Tensor:
@@ -50,7 +50,7 @@ class LanguageModel(Protocol):
 
 
 def evaluate_corpora(
-    model: LanguageModel,
+    model: Scorer,
     *,
     datasets: Mapping[str, Dataset],
     spec: JobSpec,
@@ -114,7 +114,7 @@ def over_corpora(
 
 
 def evaluate(
-    model: LanguageModel,
+    model: Scorer,
     *,
     dataset: Dataset,
     spec: JobSpec,
@@ -240,7 +240,7 @@ def _batches(
 
 
 @torch.no_grad()
-def _scores(model: LanguageModel, batches: Iterator[Samples], *, device: torch.device) -> _Scores:
+def _scores(model: Scorer, batches: Iterator[Samples], *, device: torch.device) -> _Scores:
     """Ask the model about every batch."""
     parts = [_scores_of_batch(model, batch, device=device) for batch in batches]
     empty = _Scores(np.zeros(0, np.int64), np.zeros(0, np.float64), np.zeros(0, np.int64))
@@ -251,7 +251,7 @@ def _scores(model: LanguageModel, batches: Iterator[Samples], *, device: torch.d
     )
 
 
-def _scores_of_batch(model: LanguageModel, batch: Samples, *, device: torch.device) -> _Scores:
+def _scores_of_batch(model: Scorer, batch: Samples, *, device: torch.device) -> _Scores:
     positions = None if batch.positions is None else torch.from_numpy(batch.positions).to(device)
     input_ids_BT = torch.from_numpy(np.ascontiguousarray(batch.input_ids)).to(device)
     labels_BL = torch.from_numpy(np.ascontiguousarray(batch.labels)).to(device)

@@ -17,7 +17,7 @@ from training.execution import Execution
 from training.memorization import can_be_measured, memorization_rate
 from training.ports import Reporter
 from training.probes import probe
-from training.state import Samples
+from training.state import Answers
 
 _TOKENS_FOR_A_FRESH_MODEL: Final = 8192
 """It guesses blindly, on any text alike, and its first step need not wait for more."""
@@ -51,7 +51,7 @@ class Examiner:
             device=self.execution.torch_device,
         )
 
-    def probe(self, model: LanguageModel) -> Samples:
+    def probe(self, model: LanguageModel) -> Answers:
         """See :func:`training.probes.probe`."""
         continuations, fillings = probe(
             _Heard(model, self.reporter),
@@ -60,7 +60,7 @@ class Examiner:
             vocabulary=self.vocabulary,
             device=self.execution.torch_device,
         )
-        return Samples(continuations, fillings)
+        return Answers(continuations, fillings)
 
     def memorized(self, model: LanguageModel) -> dict[str, float]:
         """``validation/memorization_rate`` of a decoder; an encoder says no text."""

@@ -266,7 +266,7 @@ class TrainingLoop:
             patience=earlier.patience,
             evaluated_step=earlier.evaluated_step,
             metrics=earlier.metrics,
-            samples=earlier.samples,
+            answers=earlier.answers,
         )
         self._reporter.notice(
             code="rolled_back",
@@ -317,21 +317,21 @@ class TrainingLoop:
             self.state.guard.require_a_result(measured)
             measured |= self._ranks.of_first(self._examiner.memorized, self._model)
         measured |= self._loader.epochs(self.state.step)
-        samples = self._ranks.of_first(self._examiner.probe, self._model)
+        answers = self._ranks.of_first(self._examiner.probe, self._model)
         values = _finite(measured)
         earlier = {name: v for name, v in self.state.metrics.items() if name not in measured}
         self.state = replace(
             self.state,
             evaluated_step=self.state.step,
             metrics={**earlier, **values},
-            samples=samples,
+            answers=answers,
         )
         self._has_news = True
         self._report(values)
         self._reporter.probed(
             step=self.state.step,
-            continuations=samples.continuations,
-            fillings=samples.fillings,
+            continuations=answers.continuations,
+            fillings=answers.fillings,
         )
         self._reporter.phase("training")
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from corpora.vocabulary import END_OF_TEXT
 from corpora.windows import TokenStream
-from training.evaluation import LanguageModel
+from training.evaluation import Scorer
 
 PROMPT_TOKENS: Final = 50
 SAID_TOKENS: Final = 50
@@ -29,9 +29,7 @@ _PLACES_LOOKED_AT: Final = 4096
 _PASSAGES_AT_ONCE: Final = 16
 
 
-def memorization_rate(
-    model: LanguageModel, split: TokenStream, *, device: torch.device
-) -> float | None:
+def memorization_rate(model: Scorer, split: TokenStream, *, device: torch.device) -> float | None:
     """The share of passages of the training text that the model completes verbatim.
 
     Args:
@@ -59,7 +57,7 @@ def can_be_measured(*, context_length: int) -> bool:
 
 
 @torch.no_grad()
-def _num_said(model: LanguageModel, passages_BT: NDArray[np.int64], *, device: torch.device) -> int:
+def _num_said(model: Scorer, passages_BT: NDArray[np.int64], *, device: torch.device) -> int:
     """How many of the passages go on as the model says."""
     ids_BT = torch.from_numpy(passages_BT).to(device)
     places_K = torch.arange(PROMPT_TOKENS - 1, PROMPT_TOKENS + SAID_TOKENS - 1, device=device)

@@ -15,12 +15,12 @@ from corpora.vocabulary import Vocabulary
 from training.continuing import continue_prompts
 from training.decoder_filling import DecoderFiller
 from training.encoder_filling import EncoderFiller
-from training.evaluation import LanguageModel
+from training.evaluation import Scorer
 from training.ports import Continuation, Filling
 
 
 def probe(
-    model: LanguageModel,
+    model: Scorer,
     *,
     spec: JobSpec,
     tokenizer: Tokenizer,

@@ -30,7 +30,7 @@ from training.execution import Execution, keep_execution
 from training.loader import Loader
 from training.optimizers import Optimizer
 from training.ports import Reporter, SavedCheckpoint
-from training.state import Samples, TrainingState
+from training.state import Answers, TrainingState
 
 _CARD_NAME: Final = "README.md"
 _STATE_NAME: Final = "training_state/state.json"
@@ -100,9 +100,9 @@ class Saver:
         return SavedCheckpoint(path, state.step, state.tokens, state.measured)
 
     def _card(self, state: TrainingState) -> str:
-        samples = state.samples if state.is_evaluated else Samples()
-        continued = [Sample(c.prompt, c.text) for c in samples.continuations]
-        filled = [Sample(f.blank, f.text) for f in samples.fillings]
+        answers = state.answers if state.is_evaluated else Answers()
+        continued = [Sample(c.prompt, c.text) for c in answers.continuations]
+        filled = [Sample(f.blank, f.text) for f in answers.fillings]
         return model_card(
             self.spec,
             step=state.step,

@@ -13,10 +13,12 @@ from training.ports import Candidate, Continuation, Filling
 
 _HELD_OUT: Final = "validation/"
 """How the names of metrics begin that are measured at evaluations alone."""
+_FORMER_NAMES: Final[Mapping[str, str]] = {"samples": "answers"}
+"""What earlier versions called fields."""
 
 
 @dataclass(frozen=True, slots=True)
-class Samples:
+class Answers:
     """What the model last said to the fixed prompts and blanks."""
 
     continuations: Sequence[Continuation] = ()
@@ -44,7 +46,7 @@ class TrainingState:
     """The step after which held-out text was last looked at."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """The latest value of every metric that describes the weights."""
-    samples: Samples = Samples()
+    answers: Answers = Answers()
     guard: Guard = field(default_factory=Guard)
     patience: Patience = field(default_factory=Patience)
 
@@ -71,20 +73,24 @@ class TrainingState:
         """Read back what :meth:`to_json` wrote, now or before it had all of today's fields."""
         readers: Mapping[str, Callable[[Any], Any]] = {
             "execution": Execution.from_json,
-            "samples": _samples,
+            "answers": _answers,
             "guard": Guard.from_json,
             "patience": Patience.from_json,
         }
         return cls(
             **{
                 name: readers[name](value) if name in readers else value
-                for name, value in {"firm_step": None, **recorded}.items()
+                for name, value in {"firm_step": None, **_by_their_names_now(recorded)}.items()
             }
         )
 
 
-def _samples(recorded: Mapping[str, Any]) -> Samples:
-    return Samples(
+def _by_their_names_now(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    return {_FORMER_NAMES.get(name, name): value for name, value in recorded.items()}
+
+
+def _answers(recorded: Mapping[str, Any]) -> Answers:
+    return Answers(
         continuations=[Continuation(**item) for item in recorded["continuations"]],
         fillings=[
             Filling(

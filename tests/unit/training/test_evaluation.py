@@ -19,7 +19,7 @@ from tests.tiny_text import (
     vocabulary,
     write_dataset,
 )
-from training.evaluation import LanguageModel, evaluate, most_frequent_words
+from training.evaluation import Scorer, evaluate, most_frequent_words
 
 CPU = torch.device("cpu")
 
@@ -52,7 +52,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def run(
-    model: LanguageModel,
+    model: Scorer,
     dataset: Dataset,
     architecture: str,
     *,

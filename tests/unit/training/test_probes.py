@@ -10,7 +10,7 @@ from corpora.vocabulary import CLS, END_OF_TEXT, MASK, PAD, SEP
 from tests.tiny_text import encode, job_spec, tokenizer, vocabulary
 from training.continuing import NEW_TOKENS
 from training.encoder_filling import MOST_PIECES
-from training.evaluation import LanguageModel
+from training.evaluation import Scorer
 from training.ports import Filling
 from training.probes import probe
 
@@ -56,7 +56,7 @@ class Fills:
         return scores_V.expand(*positions.shape, -1)
 
 
-def fill(model: LanguageModel, *blanks: str, context_length: int = 64) -> list[Filling]:
+def fill(model: Scorer, *blanks: str, context_length: int = 64) -> list[Filling]:
     spec = job_spec("encoder", context_length=context_length, blanks=blanks, prompts=("unasked",))
     continuations, fillings = probe(
         model, spec=spec, tokenizer=tokenizer(), vocabulary=vocabulary(), device=CPU

@@ -4,7 +4,7 @@ import json
 
 from training.execution import Execution
 from training.ports import Candidate, Continuation, Filling
-from training.state import Samples, TrainingState
+from training.state import Answers, TrainingState
 
 STATE = TrainingState(
     execution=Execution(device="cpu", precision="fp32", micro_batch=2, threads=1),
@@ -13,7 +13,7 @@ STATE = TrainingState(
     elapsed_seconds=1.5,
     evaluated_step=5,
     metrics={"train/loss": 3.25},
-    samples=Samples(
+    answers=Answers(
         continuations=[Continuation("Once", " upon")],
         fillings=[Filling("I ____.", "I sang.", [[Candidate("sang", 0.5)]])],
     ),
@@ -29,3 +29,9 @@ def test_a_state_of_before_the_guards_goes_on_with_new_ones() -> None:
     for name in ("guard", "patience", "began_seconds"):
         del recorded[name]
     assert TrainingState.from_json(recorded) == STATE
+
+
+def test_a_state_of_when_answers_were_called_samples_still_has_them() -> None:
+    recorded = STATE.to_json()
+    recorded["samples"] = recorded.pop("answers")
+    assert TrainingState.from_json(json.loads(json.dumps(recorded))) == STATE
