@@ -165,7 +165,7 @@ def train(
         reporter=reporter,
         stop=stop,
         stopwatch=Stopwatch(already_seconds=state.elapsed_seconds + preparation.seconds()),
-        telemetry=Telemetry.of_job(spec, execution=execution),
+        telemetry=Telemetry.of_execution(execution),
         ranks=ranks,
     )
     return loop.run()

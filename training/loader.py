@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import BadData, InvalidRequest
-from core.objectives import AnyObjective
+from core.objectives import AnyObjective, AnySimple, MixObjective
 from core.spec import Budget
 from corpora.mixture import MixedWindows, SampleSource, mixed
 from corpora.objectives import is_read_forwards, removers_for, stage_ends, stages_of
@@ -69,9 +69,8 @@ class _Stage:
 
     end: int | None
     """The first step after it; None: it is the last stage."""
+    objective: AnySimple | MixObjective
     windows: SampleSource
-    causal: bool
-    """See :attr:`Batch.causal`."""
 
 
 class Loader:
@@ -125,7 +124,7 @@ class Loader:
         )
         ends = stage_ends(objective, num_steps=self.num_steps)
         self._stages = [
-            _Stage(end, cut, causal=is_read_forwards(stage.objective))
+            _Stage(end, stage.objective, cut)
             for stage, end, cut in zip(stages_of(objective), ends, windows, strict=True)
         ]
 
@@ -158,7 +157,7 @@ class Loader:
             positions=made.positions,
             loss_mask=made.loss_mask,
             documents=made.documents,
-            causal=stage.causal,
+            causal=self.is_causal(step),
             num_tokens=made.input_ids.size * self._num_ranks,
         )
 
@@ -173,7 +172,11 @@ class Loader:
 
     def is_causal(self, step: int) -> bool:
         """Whether tokens may see none that come after them; see :attr:`Batch.causal`."""
-        return self._at(step).causal
+        return is_read_forwards(self.objective(step))
+
+    def objective(self, step: int) -> AnySimple | MixObjective:
+        """How words are removed at this step."""
+        return self._at(step).objective
 
     def is_in_last_stage(self, step: int) -> bool:
         """Whether words are removed at this step as they will be to the end."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from core.lifecycle import StopReason
+from core.sizing import flops_per_token
 from core.spec import JobSpec
 from models.language_model import LanguageModel
 from training.background_saver import BackgroundSaver
@@ -180,6 +181,7 @@ class TrainingLoop:
             skipped=not is_ordinary,
             costs=self._telemetry.of_step(
                 num_tokens=batch.num_tokens,
+                num_flops=batch.num_tokens * self._flops_per_token(step),
                 seconds=perf_counter() - started,
                 data_seconds=data_seconds,
             ),
@@ -197,6 +199,10 @@ class TrainingLoop:
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         self._ranks.add_up([*gradients, loss_sum])
         return loss_sum, gradients
+
+    def _flops_per_token(self, step: int) -> int:
+        """The arithmetic of a step, which says nothing about tokens that were not removed."""
+        return flops_per_token(self._spec.model, objective=self._loader.objective(step))
 
     def _rate_factor(self, step: int) -> float:
         """What a step takes of the peak learning rate."""

@@ -10,8 +10,6 @@ from typing import Final
 
 import torch
 
-from core.sizing import flops_per_token
-from core.spec import JobSpec
 from training.energy import EnergyMeter, energy_meter
 from training.execution import Execution
 from training.peak import Peak, peak_of
@@ -48,7 +46,6 @@ class Telemetry:
     def __init__(
         self,
         *,
-        flops_per_token: int,
         peak: Peak,
         device: torch.device,
         ranks: int = 1,
@@ -58,14 +55,12 @@ class Telemetry:
         """Begin with the energy that is used from now on.
 
         Args:
-            flops_per_token: To train on one token.
             peak: Of the device.
             device: Whose memory is looked at.
             ranks: How many devices of this kind share every step.
             meter: Tells the energy, where there is one.
             clock: Seconds from any fixed moment, never going back.
         """
-        self._flops_per_token = flops_per_token
         self._peak = peak
         self._device = device
         self._ranks = ranks
@@ -76,22 +71,24 @@ class Telemetry:
         self._joules = 0.0 if meter is None else meter()
 
     @classmethod
-    def of_job(cls, spec: JobSpec, *, execution: Execution) -> Telemetry:
-        """Of a job on this machine; measures the machine's peak."""
+    def of_execution(cls, execution: Execution) -> Telemetry:
+        """Of a job that runs like this; measures the peak of the machine."""
         device = execution.torch_device
         return cls(
-            flops_per_token=flops_per_token(spec.model, objective=spec.objective),
             peak=peak_of(device, execution.compute_dtype, threads=execution.threads),
             device=device,
             ranks=execution.ranks,
             meter=energy_meter(device, ranks=execution.ranks),
         )
 
-    def of_step(self, *, num_tokens: int, seconds: float, data_seconds: float) -> dict[str, float]:
+    def of_step(
+        self, *, num_tokens: int, num_flops: int, seconds: float, data_seconds: float
+    ) -> dict[str, float]:
         """The metrics of a step.
 
         Args:
             num_tokens: Trained on in it.
+            num_flops: Of the model's own arithmetic in it, on all ranks.
             seconds: What it took from its batch to its update, without evaluation and saving.
             data_seconds: Of these, what it waited for its batch.
 
@@ -112,13 +109,11 @@ class Telemetry:
             if self._sampled_at is not None and self._device.type == "cpu":
                 self._peak.look_again()
             self._sampled_at = now
-        speed = num_tokens / seconds
-        flops = speed * self._flops_per_token
         return {
-            "throughput/tokens_per_second": speed,
+            "throughput/tokens_per_second": num_tokens / seconds,
             "throughput/step_seconds": seconds,
             "throughput/data_stall_seconds": data_seconds,
-            "throughput/flops_utilization": self._peak.share(flops / self._ranks),
+            "throughput/flops_utilization": self._peak.share(num_flops / seconds / self._ranks),
             **sampled,
         }
 

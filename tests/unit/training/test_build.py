@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -25,6 +26,7 @@ from core.objectives import (
     Stage,
     StagedObjective,
 )
+from core.sizing import flops_per_token
 from core.spec import Budget, CheckpointSpec, EvaluationSpec, JobSpec, OptimizerSpec, ScheduleSpec
 from corpora.dataset_writer import DatasetWriter
 from models.huggingface import load_model
@@ -44,6 +46,7 @@ from tests.unit.training.conftest import (
 from training.checkpoint import verify_checkpoint
 from training.execution import decide_execution
 from training.ports import Phase
+from training.telemetry import Telemetry
 
 pytestmark = pytest.mark.usefixtures("one_core")
 
@@ -119,6 +122,25 @@ def test_an_encoder_that_begins_causally_resumes_at_the_border_with_the_same_bit
     assert (0, "validation/masked_accuracy_top1") in undisturbed.values
     cards = {saved.step: (saved.path / "README.md").read_text() for saved in undisturbed.saved}
     assert [step for step, card in cards.items() if "unfinished" in card] == [5]
+
+
+def test_each_stage_costs_its_own_arithmetic(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float] = []
+    of_step = Telemetry.of_step
+
+    def noting(telemetry: Telemetry, **given: Any) -> dict[str, float]:
+        told.append(given["num_flops"] / given["num_tokens"])
+        return of_step(telemetry, **given)
+
+    monkeypatch.setattr(Telemetry, "of_step", noting)
+    spec = make_spec("encoder", objective=CAUSAL_THEN_MASKED)
+    run(spec, dataset, tmp_path, reporter=Recorder())
+    every_token = flops_per_token(spec.model, objective=CausalObjective())
+    removed_ones = flops_per_token(spec.model, objective=MaskedObjective())
+    assert removed_ones < every_token
+    assert told == [every_token] * BORDER + [removed_ones] * (NUM_STEPS - BORDER)
 
 
 OPTIMIZERS = {

@@ -25,11 +25,20 @@ def telemetry(
     readings = iter(meter or [])
     ticks = iter(times or itertools.count())
     return Telemetry(
-        flops_per_token=600,
         peak=Peak(lambda: next(looks)),
         device=CPU,
         meter=None if meter is None else lambda: next(readings),
         clock=lambda: float(next(ticks)),
+    )
+
+
+def a_step(watched: Telemetry, *, tokens_per_second: int = 1) -> dict[str, float]:
+    """Its metrics, where a token takes 600 operations."""
+    return watched.of_step(
+        num_tokens=tokens_per_second,
+        num_flops=600 * tokens_per_second,
+        seconds=1.0,
+        data_seconds=0.0,
     )
 
 
@@ -40,7 +49,7 @@ def test_a_stopwatch_counts_on_from_what_earlier_attempts_took() -> None:
 
 
 def test_utilization_is_the_share_of_the_peak_that_the_models_arithmetic_uses() -> None:
-    values = telemetry().of_step(num_tokens=1000, seconds=0.5, data_seconds=0.1)
+    values = telemetry().of_step(num_tokens=1000, num_flops=600_000, seconds=0.5, data_seconds=0.1)
     assert values["throughput/tokens_per_second"] == 2000
     assert values["throughput/step_seconds"] == 0.5
     assert values["throughput/data_stall_seconds"] == 0.1
@@ -48,8 +57,7 @@ def test_utilization_is_the_share_of_the_peak_that_the_models_arithmetic_uses() 
 
 
 def utilization(watched: Telemetry, *, tokens_per_second: int) -> float:
-    values = watched.of_step(num_tokens=tokens_per_second, seconds=1.0, data_seconds=0.0)
-    return values["throughput/flops_utilization"]
+    return a_step(watched, tokens_per_second=tokens_per_second)["throughput/flops_utilization"]
 
 
 def test_a_step_that_beats_the_peak_becomes_the_peak() -> None:
@@ -68,8 +76,7 @@ def test_a_peak_that_was_measured_while_others_worked_is_raised_by_a_later_look(
 
 def test_the_peak_of_ranks_is_that_of_all_their_devices() -> None:
     alone, one_of_four = (
-        Telemetry(flops_per_token=600, peak=Peak(lambda: 2e6), device=CPU, ranks=ranks)
-        for ranks in (1, 4)
+        Telemetry(peak=Peak(lambda: 2e6), device=CPU, ranks=ranks) for ranks in (1, 4)
     )
     assert utilization(alone, tokens_per_second=1000) == pytest.approx(0.3)
     assert utilization(one_of_four, tokens_per_second=1000) == pytest.approx(0.075)
@@ -78,16 +85,13 @@ def test_the_peak_of_ranks_is_that_of_all_their_devices() -> None:
 def test_machine_is_looked_at_now_and_then() -> None:
     times = [0.0, 1.0, 2.0, 1.0 + SECONDS_BETWEEN_SAMPLES]
     watched = telemetry(times=times)
-    told = [
-        "system/memory_bytes" in watched.of_step(num_tokens=1, seconds=1.0, data_seconds=0.0)
-        for _ in range(3)
-    ]
+    told = ["system/memory_bytes" in a_step(watched) for _ in range(3)]
     assert told == [True, False, True]
 
 
 def test_memory_is_what_the_process_holds() -> None:
     def memory() -> float:
-        values = telemetry().of_step(num_tokens=1, seconds=1.0, data_seconds=0.0)
+        values = a_step(telemetry())
         return values["system/memory_bytes"]
 
     before = memory()
@@ -97,13 +101,13 @@ def test_memory_is_what_the_process_holds() -> None:
 
 def test_energy_is_told_since_it_was_last_told() -> None:
     watched = telemetry(meter=[1000.0, 1060.0, 1200.0], times=[0.0, 2.0, 12.0])
-    steps = [watched.of_step(num_tokens=1, seconds=1.0, data_seconds=0.0) for _ in range(2)]
+    steps = [a_step(watched) for _ in range(2)]
     assert [step["system/energy_joules"] for step in steps] == [60.0, 140.0]
     assert [step["system/power_watts"] for step in steps] == [30.0, 14.0]
 
 
 def test_device_that_tells_no_energy_has_none() -> None:
-    values = telemetry().of_step(num_tokens=1, seconds=1.0, data_seconds=0.0)
+    values = a_step(telemetry())
     assert not {"system/energy_joules", "system/power_watts"} & set(values)
 
 
